@@ -1,0 +1,44 @@
+"""Progress on stderr: a bar with time left on a terminal, plain lines elsewhere. Data never comes this way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+Item = TypeVar("Item")
+QUIET_S = 5.0
+"""Seconds between two plain lines of one piece of work: a log stays readable."""
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Pass items on, showing how far the work named `what` has come."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if sys.stderr.isatty():
+        yield from _bar(items, what, total)
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last > QUIET_S:
+            last = now
+            left = f", {(now - start) / count * (total - count):.0f} s left" if total else ""
+            say(f"{what}: {count}{f' of {total}' if total else ''}{left}")
+
+
+def say(line: str) -> None:
+    """Write one line of progress to stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _bar(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(items, total=total, description=what)
