@@ -1,0 +1,277 @@
+"""Recipe: what to learn. Reads and checks one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgecomp.errors import EdgecompError, InputError, RecipeError, nearest
+
+PASS_TABLES = ("distil", "prune", "finetune", "quantise", "verify")
+
+
+class Table(BaseModel):
+    """One TOML table: frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Split(Table):
+    """Which clips train, validate and test.
+
+    column:     the manifest's column that says so; None: drawn by subject under the seed
+    train …:    that column's values for each split
+    fractions:  used without a column: shares of subjects (or of clips, where no subjects are known)
+    """
+
+    column: str | None = None
+    train: list[str] = ["train"]
+    validation: list[str] = ["validation", "val", "valid", "dev"]
+    test: list[str] = ["test"]
+    fractions: list[float] = Field([0.7, 0.15, 0.15], min_length=3, max_length=3)
+    validation_from_train: float = Field(0.0, ge=0, lt=0.5)
+    """Share of the training subjects to hold out where the column names no validation clips."""
+
+    @field_validator("fractions")
+    @classmethod
+    def _sum_to_one(cls, value: list[float]) -> list[float]:
+        if abs(sum(value) - 1) > 1e-6 or min(value) <= 0:
+            raise ValueError("three positive shares that sum to 1")
+        return value
+
+
+class Resolve(Table):
+    """What to do with faults that would otherwise stop the compile.
+
+    conflicts:  equal audio under different labels. drop: leave out every copy
+    duplicates: equal audio under one label. keep-one: keep the copy in the split seen last in training
+                (test before validation before train), so nothing tested was trained on
+    leaks:      one subject on two sides. keep-test: leave its clips out of the earlier splits
+    unreadable: clips that do not decode, are empty or not finite
+    silent:     clips without a sound
+    """
+
+    conflicts: Literal["error", "drop"] = "error"
+    duplicates: Literal["error", "keep-one"] = "error"
+    leaks: Literal["error", "keep-test"] = "error"
+    unreadable: Literal["error", "drop"] = "error"
+    silent: Literal["error", "drop", "keep"] = "error"
+
+
+class Data(Table):
+    """Where the examples are and what their columns mean.
+
+    path:       folder of the manifest, relative to the recipe; overridden by --data
+    generator:  a Python file beside the recipe that writes the folder (instead of path)
+    manifest:   CSV file in that folder, or "audiofolder" (one folder a label, as Hugging Face reads it)
+    positive:   of two labels, the one to find; makes the task binary: AUROC, and a threshold from validation
+    bins:       number columns to cut into groups, with the cut points
+    fit:        which part of a clip longer than `seconds` is used
+    """
+
+    path: str | None = None
+    generator: str | None = None
+    manifest: str = "metadata.csv"
+    path_column: str = "path"
+    label_column: str = "label"
+    labels: list[str] | None = None
+    positive: str | None = None
+    subject: str | None = None
+    groups: list[str] = []
+    bins: dict[str, list[float]] = {}
+    sample_rate: int = Field(16_000, ge=4_000, le=48_000)
+    seconds: float = Field(1.0, gt=0.1, le=30)
+    fit: Literal["loudest", "centre", "start"] = "loudest"
+    source: str = "not stated"
+    licence: str = "not stated"
+    split: Split = Split()
+    resolve: Resolve = Resolve()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.path is None) == (self.generator is None):
+            raise ValueError("give either path or generator")
+        return self
+
+    @property
+    def samples(self) -> int:
+        """Return the length of a model's input in samples."""
+        return round(self.seconds * self.sample_rate)
+
+
+class Training(Table):
+    """How `edgecomp train` trains a torch teacher."""
+
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    views: int = Field(4, ge=1)
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+
+
+class TeacherTable(Table):
+    """Whom to ask.
+
+    kind:    a file in edgecomp/teachers/
+    path:    torch: a Python file with build(); otherwise a model file, folder or hub name
+    weights: torch: a safetensors file beside the recipe; trained into the build folder where absent
+    head:    black boxes: fit a small head on the model's outputs (training split) for the recipe's labels
+    window_s, hop_s: black boxes with a fixed input: how a longer clip is cut; outputs are averaged
+    outputs_may_train: whether the teacher's licence lets its outputs train another model
+    """
+
+    kind: str = "torch"
+    path: str = "teacher.py"
+    weights: str | None = None
+    head: bool = False
+    window_s: float | None = None
+    hop_s: float | None = None
+    train: Training = Training()
+    name: str | None = None
+    licence: str = "not stated"
+    outputs_may_train: Literal["yes", "no", "unknown"] = "unknown"
+
+
+class FrontEndTable(Table):
+    """The log-mel front end; what is left out comes from the sample rate's preset (students/front_end.py)."""
+
+    mels: int | None = Field(None, ge=8, le=128)
+    hop: int | None = Field(None, ge=16)
+    window: int | None = Field(None, ge=32)
+    low_hz: float | None = Field(None, ge=0)
+    high_hz: float | None = Field(None, gt=0)
+
+
+class StudentTable(Table):
+    """The small net: a file in edgecomp/students/ and its widths."""
+
+    family: str = "ds_cnn"
+    widths: list[int] | None = None
+    front_end: FrontEndTable = FrontEndTable()
+
+
+class Augment(Table):
+    """The seeded views of a training clip that teacher and student both see."""
+
+    views: int = Field(4, ge=1, le=64)
+    shift_s: float = Field(0.1, ge=0)
+    gain_db: float = Field(6.0, ge=0)
+    noise_snr_db: list[float] = Field([10.0, 40.0], min_length=2, max_length=2)
+    noise_share: float = Field(0.5, ge=0, le=1)
+    mix_share: float = Field(0.5, ge=0, le=1)
+
+
+class Gates(Table):
+    """What fails a compile (exit code 3)."""
+
+    max_loss: float = Field(0.03, ge=0, le=1)
+    """Largest loss of accuracy (binary: AUROC) against the teacher on the test split, as a share."""
+    sensitivity: float = Field(0.9, gt=0, lt=1)
+    """Binary tasks: what the threshold must reach on the validation split (WHO 2014, triage test: 90 %)."""
+
+
+class Recipe(Table):
+    """What to learn: data, teacher, student, passes, gates."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    summary: str = ""
+    seed: int = 0
+    data: Data
+    teacher: TeacherTable = TeacherTable()
+    student: StudentTable = StudentTable()
+    augment: Augment = Augment()
+    gates: Gates = Gates()
+    distil: dict[str, Any] = {}
+    prune: dict[str, Any] = {}
+    finetune: dict[str, Any] = {}
+    quantise: dict[str, Any] = {}
+    verify: dict[str, Any] = {}
+    file: Path = Field(Path("recipe.toml"), exclude=True)
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that relative paths in the recipe start from."""
+        return self.file.parent
+
+    def settings(self, table: str) -> dict[str, Any]:
+        """Return what the recipe says of one pass, such as "prune"."""
+        return dict(getattr(self, table))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file, or from the recipe.toml of a folder.
+
+    raises: RecipeError with the key path and the values allowed
+    """
+    file = path / "recipe.toml" if path.is_dir() else path
+    return checked(Recipe, read_toml(file, RecipeError), file, RecipeError)
+
+
+def read_toml(file: Path, error: type[InputError]) -> dict[str, Any]:
+    """Read one TOML file, turning what can go wrong into one message."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error(f"there is no {file.name}", where=file, fix="check the path") from None
+    except UnicodeDecodeError as why:
+        raise error(f"not UTF-8 text: byte {why.start} is {why.object[why.start]:#04x}", where=file,
+                    fix="save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as why:
+        raise error(f"not valid TOML: {why}", where=file, fix="mend that line; texts need quotes") from None
+    except OSError as why:
+        raise error(f"cannot read: {why.strerror}", where=file, fix="check the path and its permissions") from None
+
+
+def checked(kind: type[BaseModel], raw: dict[str, Any], file: Path, error: type[EdgecompError]) -> Any:
+    """Build a table out of a file's raw TOML, with the first fault as one message of what, where and fix."""
+    if "file" in raw:  # where the table came from is ours to say
+        raise error("unknown key 'file'", where=f"{file} [top level] file", fix=nearest("file", _keys(kind)))
+    try:
+        return kind.model_validate(raw | {"file": file.resolve()})
+    except ValidationError as faults:
+        # an unknown key first: a key that seems to be missing is often the one that was misspelt
+        fault = min(faults.errors(), key=lambda f: f["type"] != "extra_forbidden")
+    keys = [str(k) for k in fault["loc"]]
+    where = f"{file} [{'.'.join(keys[:-1]) or 'top level'}] {keys[-1] if keys else ''}".rstrip()
+    if fault["type"] == "extra_forbidden":
+        raise error(f"unknown key {keys[-1]!r}", where=where, fix=nearest(keys[-1], _keys(_table_at(kind, keys[:-1]))))
+    if fault["type"] == "missing":
+        known = ", ".join(_keys(_table_at(kind, keys[:-1])))
+        raise error(f"missing key {keys[-1]!r}", where=where, fix=f"add it; keys of this table are {known}")
+    if isinstance(fault["input"], dict):  # a rule about a whole table
+        raise error(f"[{'.'.join(keys)}] {_wanted(fault)}", where=f"{file} [{'.'.join(keys)}]",
+                    fix=f"keys of this table are {', '.join(_keys(_table_at(kind, keys)))}")
+    raise error(f"{'.'.join(keys)} is {fault['input']!r}", where=where, fix=_wanted(fault))
+
+
+def _wanted(fault: Any) -> str:
+    """Say in plain words which values a key takes."""
+    if fault["type"] == "literal_error":
+        allowed = [part.strip().strip("'") for part in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return nearest(str(fault["input"]), allowed)
+    plain = {"string_type": "give a text in quotes", "int_type": "give a whole number", "float_type": "give a number",
+             "bool_type": "give true or false", "list_type": "give a list in [ ]", "dict_type": "give a table",
+             "model_type": "give a table", "string_pattern_mismatch": "use a to z, 0 to 9, _ and - only"}
+    said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "give a value").replace("valid ", "")
+    return plain.get(fault["type"], said[:1].lower() + said[1:])
+
+
+def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel]:
+    """Return the table that a key path leads to, through lists of tables too."""
+    for key in keys:
+        found = [kind.model_fields[key].annotation] if key in kind.model_fields else []
+        while found:
+            inner = found.pop()
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                kind = inner
+                break
+            found += get_args(inner)
+    return kind
+
+
+def _keys(kind: type[BaseModel]) -> list[str]:
+    return [name for name in kind.model_fields if name != "file"]
