@@ -1,0 +1,1 @@
+"""The data room: manifests, audio decoding and resampling, splits, leak checks."""
