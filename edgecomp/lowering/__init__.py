@@ -1,0 +1,1 @@
+"""Lowering: a trained student becomes a model file, operator by operator, without a converter."""

@@ -1,0 +1,31 @@
+"""Runtimes: one file for each way a bundle's model file is lowered and run; a runtime's name is its file's name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from edgecomp.errors import PlanError, nearest
+
+
+def runtimes() -> list[str]:
+    """Return the names of the runtimes: the files of this folder."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
+
+
+def import_runtime(name: str):  # noqa: ANN201, a module
+    """Return a runtime's module: FORM, SUFFIX, lower(model, metadata) and open_session(path, threads).
+
+    raises: PlanError with the nearest name
+    """
+    if name not in runtimes():
+        raise PlanError(f"unknown runtime {name!r}", where="[runtime] name", fix=nearest(name, runtimes()))
+    return import_module(f"edgecomp.runtimes.{name}")
+
+
+def runtime_for(form: str):  # noqa: ANN201, a module
+    """Return the runtime whose files have a form, such as "onnx"."""
+    forms = {import_runtime(name).FORM: name for name in runtimes()}
+    if form not in forms:
+        raise PlanError(f"unknown format {form!r}", where="format", fix=nearest(form, forms))
+    return import_runtime(forms[form])

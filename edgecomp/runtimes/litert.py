@@ -1,0 +1,55 @@
+"""LiteRT: what its files are called, how a student becomes one, and how one is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecomp.errors import BundleError
+
+if TYPE_CHECKING:
+    from edgecomp.students import Frozen
+
+FORM = "tflite"
+SUFFIX = ".tflite"
+
+
+def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+    """Return a TFLite file; see lowering/tflite.py."""
+    from edgecomp.lowering import tflite
+
+    return tflite.lower(model, metadata)
+
+
+def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a waveform (samples,) to probabilities (classes,), both float32.
+
+    raises: BundleError where the file is not a TFLite model
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as why:
+        raise BundleError(f"LiteRT cannot load this file: {str(why).splitlines()[0]}", where=path,
+                          fix="compile the bundle again") from None
+    source, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def answer(waveform: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source, np.asarray(waveform, np.float32).reshape(1, -1))
+        interpreter.invoke()
+        return interpreter.get_tensor(result)[0]
+
+    return answer
+
+
+def read_metadata(path: Path) -> str | None:
+    """Return what edgecomp wrote into a file, JSON, or None."""
+    from edgecomp.lowering.flatbuffer import metadata_of
+
+    found = metadata_of(path.read_bytes(), "edgecomp")
+    return None if found is None else found.decode()

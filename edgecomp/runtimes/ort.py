@@ -1,0 +1,53 @@
+"""ONNX Runtime: what its files are called, how a student becomes one, and how one is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecomp.errors import BundleError
+
+if TYPE_CHECKING:
+    from edgecomp.students import Frozen
+
+FORM = "onnx"
+SUFFIX = ".onnx"
+
+
+def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX file; see lowering/onnx.py."""
+    from edgecomp.lowering import onnx
+
+    return onnx.lower(model, metadata)
+
+
+def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from a waveform (samples,) to probabilities (classes,), both float32.
+
+    raises: BundleError where the file is not an ONNX model
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as why:  # its errors share no base class
+        raise BundleError(f"ONNX Runtime cannot load this file: {str(why).splitlines()[0]}", where=path,
+                          fix="compile the bundle again") from None
+
+    def answer(waveform: np.ndarray) -> np.ndarray:
+        return session.run(["probabilities"], {"waveform": np.asarray(waveform, np.float32).reshape(1, -1)})[0][0]
+
+    return answer
+
+
+def read_metadata(path: Path) -> str | None:
+    """Return what edgecomp wrote into a file, JSON, or None."""
+    import onnx
+
+    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}.get("edgecomp")
