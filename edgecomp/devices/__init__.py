@@ -1,0 +1,1 @@
+"""Places to run a model: one file per place."""

@@ -1,0 +1,159 @@
+"""Run one model file once, alone in a fresh process, and write what that took as JSON to stdout.
+
+Started by host.footprint as a script, by its path, so that nothing of edgecomp is imported here:
+only the standard library, numpy and the one runtime are in the process that is measured.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+MISSING_DIMENSION = "the input has a free length {shape}; give --samples"
+
+
+def main() -> None:
+    """Read the command line, run the model, write one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("format", choices=sorted(RUNTIMES))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=None, help="length of the waveform, where it is free")
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    result = RUNTIMES[given.format](given.model, given.threads, given.samples, given.runs)
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def run_onnx(model: str, threads: int, samples: int | None, runs: int) -> dict:
+    """Measure one model with ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    def load():
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        port, *more = session.get_inputs()
+        check_input(port.type, "tensor(float)", len(more))
+        return closed(port.shape, samples), lambda waveform: session.run(None, {port.name: waveform})
+
+    return observe(load, runs)
+
+
+def run_tflite(model: str, threads: int, samples: int | None, runs: int) -> dict:
+    """Measure one model with LiteRT on the CPU."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    def load():
+        interpreter = Interpreter(model, num_threads=threads)
+        port, *more = interpreter.get_input_details()
+        check_input(np.dtype(port["dtype"]).name, "float32", len(more))
+        shape = closed([int(n) for n in port["shape_signature"]], samples)
+        if shape != [int(n) for n in port["shape"]]:
+            interpreter.resize_tensor_input(port["index"], shape)
+        interpreter.allocate_tensors()
+
+        def answer(waveform):
+            interpreter.set_tensor(port["index"], waveform)
+            interpreter.invoke()
+            return [interpreter.get_tensor(out["index"]) for out in interpreter.get_output_details()]
+        return shape, answer
+
+    return observe(load, runs)
+
+
+RUNTIMES = {"onnx": run_onnx, "tflite": run_tflite}
+
+
+def observe(load, runs: int) -> dict:
+    """Load a model, let it answer, and report times and memory; the runtime is imported already.
+
+    The time spent reading /proc is left out of first_answer_ns.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    paused = time.monotonic_ns()
+    before, reason = memory_before()
+    loading = time.monotonic_ns()
+    shape, answer = load()
+    waveform = (0.1 * random.standard_normal(shape)).astype(np.float32)
+    answer(waveform)
+    answered = time.monotonic_ns()
+    for _ in range(runs - 1):
+        answer(waveform)
+    return {
+        "first_answer_ns": answered - (loading - paused),
+        "load_ms": (answered - loading) / 1e6,
+        "memory": memory_after(before),
+        "reason": reason,
+    }
+
+
+def memory_before() -> tuple[dict[str, int], str]:
+    """Reset the peak and return the memory of the process without a model, in bytes, and why a figure lacks."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: set the peak (VmHWM) to what is held now
+        peak_is_reset, reason = True, ""
+    except OSError as why:
+        peak_is_reset, reason = False, f"the peak cannot be reset: /proc/self/clear_refs: {why.strerror}"
+    try:
+        now = rollup()
+    except OSError as why:
+        return {}, f"memory cannot be read: /proc/self/smaps_rollup: {why.strerror}"
+    return (now | {"peak": peak()} if peak_is_reset else now), reason
+
+
+def memory_after(before: dict[str, int]) -> dict[str, int]:
+    """Return what the model added, and what the process held without it, in bytes."""
+    if not before:
+        return {}
+    highest = peak() if "peak" in before else None
+    now = rollup()
+    added = {
+        "pss_bytes": now["Pss"] - before["Pss"],
+        "anonymous_bytes": now["Anonymous"] - before["Anonymous"],
+        "empty_rss_bytes": before["Rss"],
+        "empty_pss_bytes": before["Pss"],
+    }
+    return added if highest is None else added | {"peak_bytes": highest - before["Rss"]}
+
+
+def rollup() -> dict[str, int]:
+    """Return /proc/self/smaps_rollup in bytes: Rss, Pss, Anonymous and the rest."""
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+
+
+def peak() -> int:
+    """Return VmHWM, the most memory held since the last reset, in bytes."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(0, "no VmHWM in /proc/self/status")
+
+
+def check_input(dtype: str, wanted: str, others: int) -> None:
+    """Leave where the model is not one float32 waveform in."""
+    if others or dtype != wanted:
+        sys.exit(f"a model with one float32 input is wanted, this one has {others + 1}, the first is {dtype}")
+
+
+def closed(shape: list, samples: int | None) -> list[int]:
+    """Return a shape without free dimensions: the batch is 1, a free length is `samples`."""
+    def size(axis: int, value: object) -> int:
+        if isinstance(value, int) and value > 0:
+            return value
+        if axis == 0 and len(shape) > 1:
+            return 1
+        if samples is None:
+            sys.exit(MISSING_DIMENSION.format(shape=shape))
+        return samples
+    return [size(axis, value) for axis, value in enumerate(shape)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""metrics: each figure against a reference, and each interval against what it promises."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, t
+from sklearn.metrics import brier_score_loss, confusion_matrix, roc_auc_score
+
+from edgecomp import metrics
+from edgecomp.errors import GateError, InputError
+
+steady = settings(deadline=None, max_examples=40, derandomize=True)
+"""No deadline: on a busy machine a slow example is no fault."""
+scores_and_labels = st.lists(
+    st.tuples(st.integers(0, 12).map(lambda n: n / 12), st.integers(0, 1)), min_size=4, max_size=60
+).filter(lambda rows: {0, 1} == {label for _, label in rows})
+
+
+def random_answers(n=400, classes=4, seed=0):
+    random = np.random.default_rng(seed)
+    logits = 2 * random.standard_normal((n, classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return probabilities, np.array([random.choice(classes, p=row) for row in probabilities])
+
+
+@steady
+@given(st.integers(1, 3000), st.data())
+def test_the_interval_of_a_share_is_scipys_wilson_interval(n, data):
+    k = data.draw(st.integers(0, n))
+    ours, theirs = metrics.proportion(k, n), binomtest(k, n).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    assert ours.low <= ours.value <= ours.high
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 4)])
+def test_an_impossible_share_is_refused(k, n):
+    with pytest.raises(InputError, match="is not a share"):
+        metrics.proportion(k, n)
+
+
+def test_wilson_covers_the_truth_about_95_times_of_100():
+    share, n = 0.93, 150
+    drawn = np.random.default_rng(0).binomial(n, share, size=3000)
+    held = [(e := metrics.proportion(int(k), n)).low <= share <= e.high for k in drawn]
+    assert 0.93 <= np.mean(held) <= 0.975
+
+
+@steady
+@given(scores_and_labels)
+def test_auroc_is_sklearns_also_with_ties(rows):
+    scores, labels = np.array(rows).T
+    ours = metrics.auroc(scores, labels)
+    assert ours.value == pytest.approx(roc_auc_score(labels, scores))
+    assert 0 <= ours.low <= ours.value <= ours.high <= 1
+
+
+@steady
+@given(scores_and_labels)
+def test_auroc_of_turned_scores_is_mirrored_with_its_interval(rows):
+    scores, labels = np.array(rows).T
+    one, other = metrics.auroc(scores, labels), metrics.auroc(-scores, labels)
+    assert (one.value, one.low, one.high) == pytest.approx((1 - other.value, 1 - other.high, 1 - other.low))
+
+
+@steady
+@given(scores_and_labels)
+def test_delongs_variance_is_that_of_the_pairwise_definition(rows):
+    scores, labels = np.array(rows).T
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    ours = metrics.auroc(scores, labels)
+    if min(wins.shape) < 2 or not 0 < ours.value < 1:
+        return
+    variance = wins.mean(1).var(ddof=1) / positive.size + wins.mean(0).var(ddof=1) / negative.size
+    if variance <= 1e-12:
+        return
+    logit = np.log(ours.high / (1 - ours.high)) - np.log(ours.value / (1 - ours.value))
+    assert logit * ours.value * (1 - ours.value) / 1.959964 == pytest.approx(np.sqrt(variance), rel=1e-3)
+
+
+def test_delong_covers_the_truth_about_95_times_of_100():
+    random, truth = np.random.default_rng(1), 0.8413447  # normals one standard deviation × sqrt(2) apart
+    labels = np.repeat([0, 1], [60, 40])
+    held = []
+    for _ in range(1000):
+        estimate = metrics.auroc(random.standard_normal(100) + labels * np.sqrt(2), labels)
+        held.append(estimate.low <= truth <= estimate.high)
+    assert 0.93 <= np.mean(held) <= 0.975
+
+
+def test_a_perfect_auroc_on_few_clips_is_not_certain():
+    estimate = metrics.auroc([0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1])
+    assert estimate.value == 1 and estimate.high == 1 and estimate.low < 0.6
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1], [0, 1, 2]])
+def test_auroc_without_two_classes_is_refused(labels):
+    with pytest.raises(InputError, match="AUROC of"):
+        metrics.auroc([0.1, 0.2, 0.3], labels)
+
+
+def test_the_paired_difference_is_newcombes_published_example():
+    # Newcombe 1998: both right, first only, second only, neither = 36, 12, 2, 0; method 10 gives 0.0569 to 0.3404
+    first = np.repeat([1, 1, 0, 0], [36, 12, 2, 0])
+    second = np.repeat([1, 0, 1, 0], [36, 12, 2, 0])
+    estimate = metrics.accuracy_difference(first, second, np.ones(50, int))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.20, 0.0569, 0.3404), abs=5e-5)
+
+
+def test_a_weak_positive_correlation_is_not_used_to_narrow_the_paired_difference():
+    # Newcombe 1998: between 0 and n/2, ad - bc counts as no correlation; here 20 × 2 - 5 × 5 = 15 <= 16
+    first, second = np.repeat([1, 1, 0, 0], [20, 5, 5, 2]), np.repeat([1, 0, 1, 0], [20, 5, 5, 2])
+    one = binomtest(25, 32).proportion_ci(method="wilson")
+    half = np.hypot(25 / 32 - one.low, one.high - 25 / 32)
+    estimate = metrics.accuracy_difference(first, second, np.ones(32, int))
+    assert (estimate.low, estimate.high) == pytest.approx((-half, half))
+
+
+def test_the_paired_difference_covers_the_truth_about_95_times_of_100():
+    random, held = np.random.default_rng(2), []
+    for _ in range(1000):
+        kind = random.choice(4, p=[0.85, 0.07, 0.03, 0.05], size=120)  # both right, first only, second only, neither
+        estimate = metrics.accuracy_difference(np.isin(kind, (0, 1)), np.isin(kind, (0, 2)), np.ones(120, bool))
+        held.append(estimate.low <= 0.04 <= estimate.high)
+    assert 0.925 <= np.mean(held) <= 0.98
+
+
+@steady
+@given(st.lists(st.tuples(*[st.integers(0, 1)] * 2), min_size=1, max_size=80))
+def test_swapping_the_models_turns_the_difference_round(rows):
+    first, second = np.array(rows).T
+    one = metrics.accuracy_difference(first, second, np.ones(len(rows), int))
+    other = metrics.accuracy_difference(second, first, np.ones(len(rows), int))
+    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
+    assert -1 <= one.low <= one.value <= one.high <= 1
+
+
+@steady
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=60))
+def test_knowing_subjects_never_narrows_an_interval(rows):
+    first, second, subjects = np.array(rows).T
+    truth = np.ones(len(rows), int)
+    for figure, answers in ((metrics.accuracy, (first,)), (metrics.accuracy_difference, (first, second))):
+        plain, grouped = figure(*answers, truth), figure(*answers, truth, subjects)
+        assert grouped.low <= plain.low and plain.high <= grouped.high and grouped.value == plain.value
+
+
+def test_the_interval_by_subject_holds_where_the_one_by_clip_does_not():
+    random, by_clip, by_subject = np.random.default_rng(3), [], []
+    for _ in range(150):  # 12 people, 30 clips each, people differ
+        share = random.beta(6, 2, size=12)
+        right = (random.random((12, 30)) < share[:, None]).astype(int).ravel()
+        for held, subjects in ((by_clip, None), (by_subject, np.repeat(np.arange(12), 30))):
+            estimate = metrics.accuracy(right, np.ones(360, int), subjects)
+            held.append(estimate.low <= 0.75 <= estimate.high)
+    assert np.mean(by_clip) < 0.75 < 0.9 < np.mean(by_subject)
+
+
+def test_one_subject_says_nothing_about_others():
+    estimate = metrics.accuracy([1, 1, 0], [1, 1, 1], ["ann"] * 3)
+    assert (estimate.low, estimate.high) == (0, 1)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 30, 500])
+def test_students_t_is_scipys(freedom):
+    assert metrics._student_t(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
+
+
+def test_brier_is_twice_sklearns_for_two_classes():
+    probabilities, labels = random_answers(classes=2)
+    assert metrics.brier(probabilities, labels) == pytest.approx(2 * brier_score_loss(labels, probabilities[:, 1]))
+
+
+def test_confusion_is_sklearns():
+    probabilities, labels = random_answers()
+    answers = probabilities.argmax(axis=1)
+    assert (metrics.confusion(answers, labels, 4) == confusion_matrix(labels, answers)).all()
+
+
+def test_confusion_refuses_a_class_it_was_not_told_of():
+    with pytest.raises(InputError, match="outside 0 to 1"):
+        metrics.confusion([0, 2], [0, 1], 2)
+
+
+def test_calibrated_answers_have_a_small_error_and_overconfident_ones_their_excess():
+    probabilities, labels = random_answers(n=8000)
+    assert metrics.calibration_error(probabilities, labels) < 0.02
+    sure = np.eye(4)[probabilities.argmax(axis=1)]
+    wrong = (probabilities.argmax(axis=1) != labels).mean()
+    assert metrics.calibration_error(sure, labels) == pytest.approx(wrong)
+
+
+def test_reliability_bins_hold_every_clip_once_in_about_equal_counts():
+    probabilities, labels = random_answers(n=400)
+    rows = metrics.reliability(probabilities, labels, bins=10)
+    assert [row.accuracy.n for row in rows] == [40] * 10
+    assert [row.confidence for row in rows] == sorted(row.confidence for row in rows)
+
+
+@steady
+@given(st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.6, 0.9, 1.0]), st.integers(0, 1)), min_size=1, max_size=50))
+def test_calibration_error_does_not_depend_on_the_order_of_clips(rows):
+    confidence, labels = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    probabilities = np.stack([1 - confidence, confidence], axis=1)
+    error = metrics.calibration_error(probabilities, labels, 5)
+    assert error == pytest.approx(metrics.calibration_error(probabilities[::-1], labels[::-1], 5))
+    assert 0 <= error <= 1
+
+
+@steady
+@given(scores_and_labels, st.sampled_from([0.1, 0.5, 0.9, 0.95, 1.0]))
+def test_the_threshold_finds_enough_positives_and_a_higher_one_would_not(rows, minimum):
+    scores, labels = np.array(rows).T
+    threshold = metrics.threshold_for_sensitivity(scores, labels, minimum)
+    found, _ = metrics.sensitivity_and_specificity(scores, labels, threshold)
+    assert found.value >= minimum - 1e-9
+    above = scores[scores >= threshold].min()
+    fewer, _ = metrics.sensitivity_and_specificity(scores, labels, np.nextafter(above, 2))
+    assert fewer.value < minimum
+
+
+def test_the_threshold_leaves_room_for_rounding():
+    scores = np.array([0.9, 0.8, 0.3, 0.1], np.float32)
+    threshold = metrics.threshold_for_sensitivity(scores, [1, 1, 0, 0], 1.0)
+    found, left = metrics.sensitivity_and_specificity(scores - np.float32(1e-3), [1, 1, 0, 0], threshold)
+    assert (found.value, left.value, threshold) == (1, 1, pytest.approx(0.55))
+
+
+def test_a_threshold_without_positives_is_refused():
+    with pytest.raises(InputError, match="of 0 positives"):
+        metrics.threshold_for_sensitivity([0.1, 0.2], [0, 0])
+
+
+def test_agreement_reports_decisions_mean_and_largest_difference():
+    reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.55, 0.45], [0.3, 0.7]])
+    other = reference + np.array([[0, 0], [0.1, -0.1], [-0.1, 0.1], [0, 0]])
+    found = metrics.agreement(reference, other)
+    assert found.decisions.value == 0.75 and found.decisions.n == 4
+    assert (found.mean_difference, found.largest_difference) == pytest.approx((0.05, 0.1))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_constant_model_agrees_with_nothing(which):
+    pair = [random_answers()[0], random_answers()[0]]
+    pair[which] = np.tile([0.4, 0.3, 0.2, 0.1], (400, 1)) + 1e-4 * np.random.default_rng(0).random((400, 4))
+    with pytest.raises(GateError, match="gives every clip the same answer") as caught:
+        metrics.agreement(*pair, of="int8 against float")
+    assert "where: int8 against float" in str(caught.value)
+
+
+def test_agreement_refuses_answers_that_are_not_finite():
+    broken = random_answers()[0]
+    broken[3, 1] = np.nan
+    with pytest.raises(GateError, match="second model answers with NaN"):
+        metrics.agreement(random_answers()[0], broken)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: metrics.accuracy([], []),
+    lambda: metrics.accuracy([1, 2], [1]),
+    lambda: metrics.auroc([np.nan, 0.2], [0, 1]),
+    lambda: metrics.brier([[0.5, 0.5]], [0, 1]),
+    lambda: metrics.brier([[np.nan, 0.5]], [0]),
+    lambda: metrics.agreement([[0.5, 0.5]], [[0.5, 0.3, 0.2]]),
+])
+def test_arrays_that_do_not_fit_are_an_input_error(call):
+    with pytest.raises(InputError, match=r"shapes|NaN|for labels"):
+        call()
