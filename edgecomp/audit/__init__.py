@@ -1,0 +1,1 @@
+"""The audit: does the small model do what the large one did."""

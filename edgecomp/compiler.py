@@ -1,0 +1,95 @@
+"""Run a plan: look every step up in the store, let it refuse, run it, record it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecomp import __version__
+from edgecomp.artifact import Artifact, Port, Signature, Step, text_hash, to_json
+from edgecomp.errors import PlanError
+from edgecomp.passes import Pass, Run, code_hash, name_of
+from edgecomp.plan import Plan
+from edgecomp.progress import say
+from edgecomp.task import Task
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One stage of the plan, done: the torch artifact and its file in every format."""
+
+    name: str
+    student: Artifact
+    files: dict[str, Artifact]
+
+
+def run_plan(plan: Plan, task: Task, seed: int) -> dict[str, Staged]:
+    """Run every pass of a plan that is not in the store yet; returns the stages by name, in order.
+
+    raises: PlanError where a pass does not fit or refuses, before any work where it can be known before
+    """
+    check_fit(plan, task, seed)
+    done: dict[str, Staged] = {}
+    for stage in plan.stages:
+        model = done[stage.after].student if stage.after else None
+        for step in stage.passes:
+            model = run_pass(step, model, task, seed)
+        files = (run_pass(export, model, task, seed) for export in plan.exports)
+        done[stage.name] = Staged(stage.name, model, {file.form: file for file in files})
+    return done
+
+
+def check_fit(plan: Plan, task: Task, seed: int) -> None:
+    """Follow the forms through the plan and ask every pass whether it refuses.
+
+    raises: PlanError with the pass and its reason
+    """
+    ends: dict[str | None, str] = {None: ""}
+    for stage in plan.stages:
+        form = ends[stage.after]
+        for step in (*stage.passes, *plan.exports):
+            if step.takes != form:
+                raise PlanError(f"{name_of(step)} takes {step.takes or 'nothing'!r} and would be given {form or 'nothing'!r}",
+                                where=f"stage {stage.name!r}", fix="change the order of the passes in plan.py")
+            reason = step.refuse(None, Run(task, seed, Path()))
+            if reason:
+                raise PlanError(f"{name_of(step)} refuses: {reason}", where=task.recipe.file, fix=f"change [{name_of(step)}] or what it names")
+            form = (step.gives or form) if step in stage.passes else form
+        ends[stage.name] = form
+
+
+def run_pass(step: Pass, model: Artifact | None, task: Task, seed: int) -> Artifact:
+    """Return what a pass gives, from the store where it has run before with the same input."""
+    key = pass_key(step, model, task, seed)
+
+    def build(folder: Path) -> None:
+        made = step(model, Run(task, seed, folder))
+        (folder / "artifact.json").write_text(to_json(_record(made, folder)), encoding="utf-8")
+
+    if task.store.find(name_of(step), key) is None:
+        say(f"{name_of(step)}: {_settings_text(step)}")
+    return _read(task.store.make(name_of(step), key, build))
+
+
+def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
+    """Return the cache key of a pass: its settings, its input, the task, the seed and the version of the code."""
+    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, __version__, code_hash())
+
+
+def _settings_text(step: Pass) -> str:
+    text = repr(step)
+    return text[text.index("(") + 1:-1]
+
+
+def _record(made: Artifact, folder: Path) -> dict[str, Any]:
+    return {"form": made.form, "path": made.path.relative_to(folder).as_posix(), "signature": made.signature,
+            "trail": list(made.trail)}
+
+
+def _read(folder: Path) -> Artifact:
+    raw = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
+    ports = {side: tuple(Port(p["name"], tuple(p["shape"]), p["dtype"], p["unit"]) for p in raw["signature"][side])
+             for side in ("inputs", "outputs")}
+    return Artifact(raw["form"], folder / raw["path"], Signature(**ports), tuple(Step(**step) for step in raw["trail"]))

@@ -1,0 +1,37 @@
+"""Export: lower a student into one runtime's file; int8 where the student has scales."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from edgecomp.artifact import Artifact, Step, content_hash, to_json
+from edgecomp.passes import Run, name_of
+from edgecomp.runtimes import import_runtime, runtimes
+from edgecomp.students import freeze, load_student, quantisation_of
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write the model file; labels, sample rate and the hash of the student stand inside it.
+
+    runtime: a file in edgecomp/runtimes/
+    """
+
+    takes: ClassVar[str] = "torch"
+    gives: ClassVar[str | None] = None
+    runtime: str
+
+    def refuse(self, model: Artifact | None, run: Run) -> str | None:
+        return None if self.runtime in runtimes() else f"runtime is {self.runtime!r}, and may be {', '.join(runtimes())}"
+
+    def __call__(self, model: Artifact, run: Run) -> Artifact:
+        runtime = import_runtime(self.runtime)
+        student = load_student(model.path)
+        told = {"labels": student.config.labels, "sample_rate": student.config.front_end.sample_rate,
+                "signature": model.signature, "student_hash": model.hash, "recipe": run.task.recipe.name}
+        path = run.folder / f"model{runtime.SUFFIX}"
+        path.write_bytes(runtime.lower(freeze(student, quantisation_of(model.path)), {"edgecomp": to_json(told)}))
+        facts = {"bytes": path.stat().st_size}
+        step = Step(name_of(self), asdict(self), facts, model.hash, content_hash(path), run.seed)
+        return model.followed_by(step, path=path, form=runtime.FORM)

@@ -1,0 +1,78 @@
+"""Quantise: choose the int8 scales of the body, once for every file format."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from edgecomp.artifact import Artifact, Step, content_hash
+from edgecomp.passes import Run, name_of
+from edgecomp.students import load_student
+from edgecomp.students.quantisation import Quantisation, Scale, scale_for, simulate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ESTIMATORS = {"min-max": 0.0, "0.01 % clipped": 1e-4, "0.1 % clipped": 1e-3, "0.3 % clipped": 3e-3}
+"""Range estimators by the share of values beyond the range at either end."""
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """Measure ranges on training clips and keep the estimator whose int8 answers are closest to float on validation.
+
+    The first layer stays in float: it reads one channel, which int8 kernels run slower than float ones, in both
+    runtimes, and it holds few weights.
+
+    weight_bits: 8, or 7 for processors whose byte products saturate
+    clips:       training clips that the ranges are measured on
+    """
+
+    takes: ClassVar[str] = "torch"
+    gives: ClassVar[str | None] = "torch"
+    weight_bits: int = 8
+    clips: int = 512
+
+    def refuse(self, model: Artifact | None, run: Run) -> str | None:
+        return None if self.weight_bits in (7, 8) else f"weight_bits is {self.weight_bits}, and may be 7 or 8"
+
+    def __call__(self, model: Artifact, run: Run) -> Artifact:
+        import numpy as np
+        import torch
+
+        from edgecomp.students.net import FEATURES, activations
+
+        student = load_student(model.path)
+        config, weights = student.config, student.body.folded()
+
+        def normal(split: str) -> Tensor:
+            return (torch.from_numpy(run.task.features(split, config.front_end)) - student.front_end.mean) / student.front_end.std
+
+        chosen = np.random.default_rng([run.seed, 9]).permutation(len(run.task.targets("train")))[:self.clips]
+        seen = activations(config.layers, weights, normal("train")[torch.from_numpy(chosen)])
+        validation = normal("validation")
+        wanted = torch.softmax(activations(config.layers, weights, validation)[config.layers[-1].name], 1)
+        tried: dict[str, float] = {}
+        found: dict[str, Quantisation] = {}
+        for name, beyond in ESTIMATORS.items():
+            scales = {tensor: _range(values, beyond) for tensor, values in seen.items() if tensor != FEATURES}
+            found[name] = Quantisation(scales, self.weight_bits)
+            got = torch.softmax(simulate(config.layers, weights, found[name], validation), 1)
+            tried[name] = (got - wanted).abs().mean().item()
+        best = min(tried, key=tried.__getitem__)
+        folder = run.folder / "student"
+        folder.mkdir()
+        for file in ("config.json", "weights.safetensors"):
+            (folder / file).write_bytes((model.path / file).read_bytes())
+        (folder / "quantisation.json").write_text(found[best].to_json(), encoding="utf-8")
+        facts = {"estimator": best, "mean_probability_difference_on_validation": tried}
+        return model.followed_by(Step(name_of(self), asdict(self), facts, model.hash, content_hash(folder), run.seed), path=folder)
+
+
+def _range(values: Tensor, beyond: float) -> Scale:
+    """Return the scale that leaves a share of the values out at either end; logits and features keep theirs."""
+    if beyond == 0 or values.ndim < 4:
+        return scale_for(values.min().item(), values.max().item())
+    flat = values.flatten().sort().values
+    cut = int(beyond * len(flat))
+    return scale_for(flat[cut].item(), flat[len(flat) - 1 - cut].item())

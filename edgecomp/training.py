@@ -1,0 +1,187 @@
+"""Fit a student's body to labels and to a teacher's answers; one loop for every pass that trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edgecomp.errors import EdgecompError
+from edgecomp.progress import track
+from edgecomp.students import Student
+from edgecomp.task import Task
+from edgecomp.threads import one_thread
+
+GRADIENT_NORM = 5.0
+"""Largest norm of a step's gradient; keeps one bad batch from undoing the others."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    epochs:   passes in which every clip is heard once, each time as another view
+    patience: epochs without a better validation score before stopping; 0: never
+    mask:     share of the time and of the mel axis that one random stripe each may hide from the student
+              (Park et al. 2019, arXiv:1904.08779)
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    patience: int = 0
+    mask: float = 0.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the student is pulled towards.
+
+    label_weight: 1 for labels alone, 0 for the teacher alone
+    temperature:  softens both sides of the teacher's part, which is scaled by its square
+    source:       Hinton et al. 2015, arXiv:1503.02531
+    """
+
+    label_weight: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How the fit went; the student has the weights of the best epoch."""
+
+    best_epoch: int
+    epochs: int
+    validation_accuracy: float
+    validation_loss: float
+
+
+def distillation_loss(logits: Tensor, labels: Tensor, answers: Tensor, objective: Objective) -> Tensor:
+    """Return the mean loss of a batch.
+
+    logits:  (n, classes) of the student
+    labels:  (n, classes) shares
+    answers: (n, classes) probabilities of the teacher; only probabilities are known of a black box
+    source:  Hinton et al. 2015, section 2; the teacher's softened answers are p^(1/T), normalised
+    """
+    label_loss = -(labels * functional.log_softmax(logits, 1)).sum(1).mean()
+    if objective.label_weight == 1:
+        return label_loss
+    t = objective.temperature
+    wanted = torch.softmax(torch.log(answers.clamp_min(1e-8)) / t, 1)
+    teacher_loss = functional.kl_div(functional.log_softmax(logits / t, 1), wanted, reduction="batchmean") * t * t
+    return objective.label_weight * label_loss + (1 - objective.label_weight) * teacher_loss
+
+
+def fit(student: Student, task: Task, objective: Objective, schedule: Schedule, *, seed: int, said: str) -> Fitted:
+    """Train a student's body in place and leave it at its best epoch by validation accuracy, then loss.
+
+    The optimiser is AdamW under one cosine, after a warm-up of a twentieth. Repeats itself bit for bit under one
+    seed on one machine; on one thread, because such small layers gain nothing from a second and lose much on a busy machine.
+    """
+    with one_thread():
+        return _fit(student, task, objective, schedule, seed, said)
+
+
+def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule, seed: int, said: str) -> Fitted:
+    torch.manual_seed(seed)
+    student.body.to(memory_format=torch.channels_last)  # depthwise convolutions train 2 × faster so
+    rng = np.random.default_rng([seed, 3])
+    inputs = _Inputs.of(student, task, objective)
+    parameters = list(student.body.parameters())
+    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=schedule.weight_decay)
+    steps = schedule.epochs * inputs.batches(schedule.batch)
+    cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
+    best, kept, epoch = (-1.0, -math.inf), None, 0
+    best_epoch = 0
+    for epoch in track(range(1, schedule.epochs + 1), said):
+        student.body.train()
+        for features, labels, answers in inputs.epoch(epoch, schedule, rng):
+            loss = distillation_loss(student.body(features), labels, answers, objective)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            optimiser.step()
+            cosine.step()
+        score = inputs.validate(student)
+        if score > best:
+            best, best_epoch = score, epoch
+            kept = {name: value.clone() for name, value in student.body.state_dict().items()}
+        if schedule.patience and epoch - best_epoch >= schedule.patience:
+            break
+    if kept is None:
+        raise EdgecompError("the training diverged: the loss is not a number", where=said,
+                            fix=f"lower learning_rate, which is {schedule.learning_rate}")
+    student.body.load_state_dict(kept)
+    student.eval()
+    return Fitted(best_epoch, epoch, best[0], -best[1])
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the loop reads: features are normalised batch by batch, since the views are kept as they were computed."""
+
+    features: np.ndarray
+    labels: Tensor
+    answers: Tensor
+    clips: int
+    mean: Tensor
+    std: Tensor
+    validation: Tensor
+    targets: Tensor
+
+    @staticmethod
+    def of(student: Student, task: Task, objective: Objective) -> _Inputs:
+        front_end = student.config.front_end
+        labels = torch.from_numpy(task.views.soft_labels(task.targets("train"), len(task.dataset.labels)))
+        answers = labels if objective.label_weight == 1 else torch.from_numpy(np.array(task.view_answers()))
+        mean, std = student.front_end.mean, student.front_end.std
+        validation = (torch.from_numpy(task.features("validation", front_end)) - mean) / std
+        return _Inputs(task.view_features(front_end), labels, answers, len(task.targets("train")), mean, std,
+                       validation, torch.from_numpy(np.array(task.targets("validation"))))
+
+    def batches(self, size: int) -> int:
+        return max(1, self.clips // size)
+
+    def epoch(self, epoch: int, schedule: Schedule, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Give every clip once, as a view that the last epochs did not show."""
+        views = len(self.labels) // self.clips
+        order = rng.permutation(self.clips)
+        rows = order + self.clips * ((order + epoch) % views)
+        for part in np.array_split(rows, self.batches(schedule.batch)):
+            batch = torch.from_numpy(self.features[part].astype(np.float32))
+            features = _masked((batch - self.mean) / self.std, schedule.mask, rng)
+            yield features, self.labels[part], self.answers[part]
+
+    @torch.no_grad()
+    def validate(self, student: Student) -> tuple[float, float]:
+        """Return accuracy and the negative of the mean log loss on the validation split."""
+        student.body.eval()
+        logits = torch.cat([student.body(part) for part in self.validation.split(256)])
+        accuracy = (logits.argmax(1) == self.targets).double().mean().item()
+        return accuracy, -functional.cross_entropy(logits, self.targets).item()
+
+
+def _rate(progress: float) -> float:
+    return min(progress / 0.05, 0.5 * (1 + math.cos(math.pi * min(progress, 1)))) if progress > 0 else 1e-3
+
+
+def _masked(features: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Hide one stripe of time and one of frequency from each example; zero is the mean of every band."""
+    if share == 0:
+        return features
+    kept = torch.ones_like(features)
+    for axis in (1, 2):
+        size = features.shape[axis]
+        width = rng.integers(0, max(1, round(share * size)) + 1, len(features))
+        start = rng.integers(0, size - width + 1)
+        place = np.arange(size)
+        hidden = torch.from_numpy((place >= start[:, None]) & (place < (start + width)[:, None]))
+        kept[hidden.unsqueeze(3 - axis).expand_as(kept)] = 0
+    return features * kept
