@@ -1,0 +1,5 @@
+"""`python -m edgecomp` is the command `edgecomp`."""
+
+from edgecomp.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""What every stage answers and what it costs: the figures of the report, all from one run on this host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp import __version__, metrics
+from edgecomp.artifact import Artifact, text_hash, to_json
+from edgecomp.compiler import Staged
+from edgecomp.devices.host import device_name, footprint
+from edgecomp.measure import Latency, Measurement, from_estimate, from_footprint, from_latency, latency, ratios
+from edgecomp.metrics import Estimate
+from edgecomp.progress import say, track
+from edgecomp.runtimes import runtime_for
+from edgecomp.task import Task
+
+SHORT = {"peak memory above the empty process": "peak_memory", "proportional memory above the empty process": "pss",
+         "anonymous memory above the empty process": "anonymous_memory", "load to first answer": "load"}
+STARTS = 3
+"""Fresh processes for one file's memory and cold start."""
+CLIPS = 32
+"""Test clips that latency is measured on, taken in turn."""
+
+
+def answers_of(file: Artifact, task: Task, split: str) -> np.ndarray:
+    """Return a model file's probabilities for a split, (n, classes) float32, asked clip by clip as a phone would."""
+    key = text_hash("file-answers", file.hash, task.dataset.of(split).fingerprint, __version__)
+
+    def ask(folder: Path) -> None:
+        session = runtime_for(file.form).open_session(file.path)
+        waves = task.waveforms(split)
+        np.save(folder / "answers.npy", np.stack([session(wave) for wave in track(waves, f"asking {file.form} on {split}")]))
+
+    return np.load(task.store.make("file-answers", key, ask) / "answers.npy")
+
+
+def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
+    """Return a float student's probabilities in torch, (n, classes) float32: what its files are held against."""
+    key = text_hash("torch-answers", student.hash, task.dataset.of(split).fingerprint, __version__)
+
+    def ask(folder: Path) -> None:
+        import torch
+
+        from edgecomp.students import load_student
+
+        model = load_student(student.path)
+        with torch.inference_mode():
+            parts = [torch.softmax(model(torch.from_numpy(np.ascontiguousarray(part))), 1).numpy()
+                     for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))]
+        np.save(folder / "answers.npy", np.concatenate(parts))
+
+    return np.load(task.store.make("torch-answers", key, ask) / "answers.npy")
+
+
+def quality(answers: np.ndarray, task: Task, *, of: str, against: np.ndarray | None, artifact_hash: str = "") -> list[Measurement]:
+    """Measure a model's answers to the test split.
+
+    against: the teacher's answers, for the paired difference
+    """
+    test = task.dataset.of("test")
+    subjects = None if any(clip.subject is None for clip in test.clips) else [clip.subject for clip in test.clips]
+    how = {"device": device_name(), "of": of, "artifact_hash": artifact_hash}
+    interval = "Wilson interval" + (", widened to a bootstrap by subject" if subjects else "")
+    made = [from_estimate("accuracy", metrics.accuracy(answers.argmax(1), test.targets, subjects), "share",
+                          f"test split; {interval}", **how)]
+    if against is not None:
+        difference = metrics.accuracy_difference(answers.argmax(1), against.argmax(1), test.targets, subjects)
+        made.append(from_estimate("accuracy_difference", difference, "share", "to the teacher, on the same clips; Newcombe interval", **how))
+    if task.recipe.data.positive:
+        positive = test.labels.index(task.recipe.data.positive)
+        area = metrics.auroc(answers[:, positive], test.targets == positive)
+        made.append(from_estimate("auroc", area, "share", "test split; DeLong interval", **how))
+    n = len(test.clips)
+    made.append(Measurement("calibration_error", metrics.calibration_error(answers, test.targets), "share",
+                            "test split; 15 bins of equal mass", n=n, **how))
+    made.append(Measurement("brier", metrics.brier(answers, test.targets), "0 to 2", "test split", n=n, **how))
+    return made
+
+
+def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measurement]]:
+    """Measure latency, memory and start of the teacher and of every stage's files, interleaved in one run.
+
+    returns: by "teacher" or "stage format"; kept in the store for these files on this host
+    """
+    files = {f"{stage.name} {form}": file for stage in stages.values() if stage.name != "pruned" for form, file in stage.files.items()}
+    key = text_hash("costs", *(f"{name} {file.hash}" for name, file in files.items()), task.teacher.fingerprint, device_name(), __version__)
+
+    def take(folder: Path) -> None:
+        (folder / "costs.json").write_text(to_json(_take(files, task)), encoding="utf-8")
+
+    raw = json.loads((task.store.make("costs", key, take) / "costs.json").read_text(encoding="utf-8"))
+    return {name: [Measurement(**row) for row in rows] for name, rows in raw.items()}
+
+
+def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measurement]]:
+    deployed = task.teacher.deployed(task.store)
+    sessions = {"teacher": deployed.session} | {name: runtime_for(file.form).open_session(file.path) for name, file in files.items()}
+    say(f"timing {len(sessions)} models side by side, one thread")
+    clips = np.array(task.waveforms("test")[:CLIPS])
+    timed = latency(sessions, clips)
+    shares = ratios(timed, "teacher")
+    found = {name: _latency_rows(name, timed[name], shares[name]) for name in sessions}
+    places = {"teacher": (deployed.path, deployed.format)}
+    places |= {name: (file.path, file.form) for name, file in files.items() if not name.startswith("labels only")}
+    for name, (path, form) in track(places.items(), "starting fresh processes", len(places)):
+        rows = from_footprint(footprint(path, form, starts=STARTS, samples=task.dataset.samples), device=device_name(), of=name)
+        found[name] += [renamed(row) for row in rows]
+    sizes = {"teacher": deployed.bytes} | {name: file.path.stat().st_size for name, file in files.items()}
+    for name, size in sizes.items():
+        found[name].append(Measurement("bytes", size, "bytes", "size of the file", device_name(), name))
+    return found
+
+
+def _latency_rows(name: str, one: Latency, share: Estimate) -> list[Measurement]:
+    rows = [renamed(row) for row in from_latency(one, device=device_name(), of=name)]
+    return [*rows, from_estimate("latency_ratio", share, "ratio of medians", "to the teacher, interleaved in the same run",
+                                 device=device_name(), of=name)]
+
+
+def renamed(row: Measurement) -> Measurement:
+    """Return a measurement under the short name that reports and scripts use."""
+    return Measurement(**(asdict(row) | {"name": SHORT.get(row.name, row.name).replace(" ", "_").replace(",", "")}))
+
+
+def confusion_and_reliability(answers: np.ndarray, task: Task) -> dict[str, Any]:
+    """Return what the plots of one stage need, from the test split."""
+    targets = task.targets("test")
+    return {"confusion": metrics.confusion(answers.argmax(1), targets, answers.shape[1]),
+            "reliability": [{"confidence": b.confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low,
+                             "high": b.accuracy.high, "count": b.accuracy.n} for b in metrics.reliability(answers, targets)]}
