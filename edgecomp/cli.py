@@ -115,7 +115,7 @@ def check(recipe: RecipeName, data: DataFolder = None, build: BuildFolder = Path
     """
     from edgecomp.data.check import check as look
 
-    findings = look(_recipe(recipe), _store(build), data)
+    findings = look(recipe_named(recipe), _store(build), data)
     for finding in findings:
         if as_json:
             typer.echo(json.dumps(asdict(finding), ensure_ascii=False))
@@ -146,7 +146,7 @@ def train(recipe: RecipeName, data: DataFolder = None, build: BuildFolder = Path
     from edgecomp.data.manifest import load_dataset
     from edgecomp.teachers.torch import train as train_teacher
 
-    chosen, store = _recipe(recipe, seed), _store(build)
+    chosen, store = recipe_named(recipe, seed), _store(build)
     typer.echo(train_teacher(chosen, load_dataset(chosen, store, data=data), store))
 
 
@@ -162,7 +162,7 @@ def plan(recipe: RecipeName, target: TargetNames, sets: Sets = None, as_json: As
     from edgecomp.plan import plan as choose
 
     for name in target:
-        chosen = choose(_recipe(recipe), _read_target(name), _settings(sets))
+        chosen = choose(recipe_named(recipe), _read_target(name), _settings(sets))
         for stage in chosen.stages:
             for step in (*stage.passes, *chosen.exports):
                 if as_json:
@@ -190,7 +190,7 @@ def compile_(
 
     The last lines of stdout are the bundles' paths. Run it again after a kill: it goes on from the last finished step.
     """
-    chosen, devices, settings = _recipe(recipe, seed), [_read_target(name) for name in target], _settings(sets)
+    chosen, devices, settings = recipe_named(recipe, seed), [_read_target(name) for name in target], _settings(sets)
     from edgecomp.delivery import deliver
     from edgecomp.plan import plan as choose
     from edgecomp.report import terminal_table
@@ -335,7 +335,8 @@ def main() -> None:
         sys.exit(0)
 
 
-def _recipe(name: str, seed: int | None = None) -> Recipe:
+def recipe_named(name: str, seed: int | None = None) -> Recipe:
+    """Return the recipe that a path leads to, or one of those that edgecomp ships, by name."""
     from edgecomp.recipe import read_recipe
     from edgecomp.shipped import shipped
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from edgecomp import __version__
+from edgecomp import __version__, progress
 from edgecomp.artifact import Artifact, Port, Signature, Step, text_hash, to_json
 from edgecomp.errors import PlanError
 from edgecomp.passes import Pass, Run, code_hash, name_of
-from edgecomp.plan import Plan
+from edgecomp.plan import Plan, Stage
 from edgecomp.progress import say
+from edgecomp.store import Store
 from edgecomp.task import Task
 
 
@@ -32,13 +39,69 @@ def run_plan(plan: Plan, task: Task, seed: int) -> dict[str, Staged]:
     """
     check_fit(plan, task, seed)
     done: dict[str, Staged] = {}
-    for stage in plan.stages:
-        model = done[stage.after].student if stage.after else None
-        for step in stage.passes:
-            model = run_pass(step, model, task, seed)
-        files = (run_pass(export, model, task, seed) for export in plan.exports)
-        done[stage.name] = Staged(stage.name, model, {file.form: file for file in files})
-    return done
+    with _aside(plan, task, seed) as elsewhere:
+        for stage in plan.stages:
+            if stage.name not in elsewhere:
+                done[stage.name] = run_stage(stage, done, plan, task, seed)
+    for stage in plan.stages:  # found in the store, where the other process put them
+        if stage.name in elsewhere:
+            done[stage.name] = run_stage(stage, done, plan, task, seed)
+    return {stage.name: done[stage.name] for stage in plan.stages}
+
+
+def run_stage(stage: Stage, done: Mapping[str, Staged], plan: Plan, task: Task, seed: int) -> Staged:
+    """Run one stage's passes and exports."""
+    model = done[stage.after].student if stage.after else None
+    for step in stage.passes:
+        model = run_pass(step, model, task, seed)
+    files = (run_pass(export, model, task, seed) for export in plan.exports)
+    return Staged(stage.name, model, {file.form: file for file in files})
+
+
+@contextmanager
+def _aside(plan: Plan, task: Task, seed: int) -> Iterator[set[str]]:
+    """Run the stages that nothing follows in a process of their own, meanwhile; training uses one core only.
+
+    gives: the names of those stages; they are in the store when the block ends, or have failed there
+    """
+    followed = {stage.after for stage in plan.stages}
+    alone = [stage for stage in plan.stages[:-1] if stage.after is None and stage.name not in followed]
+    alone = [stage for stage in alone if _is_unfinished(stage, task, seed)]
+    if not alone or (os.cpu_count() or 1) < 2:
+        yield set()
+        return
+    task.teacher  # noqa: B018, trained here once, and not in two processes
+    task.view_features(alone[0].passes[0].front_end)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone) as pool:
+        jobs = [pool.submit(_in_process, stage, plan, task, seed) for stage in alone]
+        try:
+            yield {stage.name for stage in alone}
+        except BaseException:
+            for process in list(pool._processes.values()):  # the pool has no other way to end a running job
+                process.terminate()
+            raise
+        say(f"waiting for {', '.join(stage.name for stage in alone)}")
+        for job in jobs:
+            job.result()
+
+
+def _is_unfinished(stage: Stage, task: Task, seed: int) -> bool:
+    model = None
+    for step in stage.passes:
+        folder = task.store.find(name_of(step), pass_key(step, model, task, seed))
+        if folder is None:
+            return True
+        model = _read(folder)
+    return False
+
+
+def _in_process(stage: Stage, plan: Plan, task: Task, seed: int) -> None:
+    progress.quiet()
+    run_stage(stage, {}, plan, Task(task.recipe, task.dataset, Store(task.store.folder)), seed)
+
+
+def _leave_interrupts_alone() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells
 
 
 def check_fit(plan: Plan, task: Task, seed: int) -> None:

@@ -51,7 +51,7 @@ def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
 
         model = load_student(student.path)
         with torch.inference_mode():
-            parts = [torch.softmax(model(torch.from_numpy(np.ascontiguousarray(part))), 1).numpy()
+            parts = [torch.softmax(model(torch.from_numpy(np.array(part))), 1).numpy()
                      for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))]
         np.save(folder / "answers.npy", np.concatenate(parts))
 

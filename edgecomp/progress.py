@@ -8,12 +8,16 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
+_is_quiet = False
 QUIET_S = 5.0
 """Seconds between two plain lines of one piece of work: a log stays readable."""
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Pass items on, showing how far the work named `what` has come."""
+    if _is_quiet:
+        yield from items
+        return
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
@@ -31,8 +35,16 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
 
 def say(line: str) -> None:
     """Write one line of progress to stderr."""
+    if _is_quiet:
+        return
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def quiet() -> None:
+    """Say nothing more in this process: another one shows the progress."""
+    global _is_quiet
+    _is_quiet = True
 
 
 def _bar(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:

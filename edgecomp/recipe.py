@@ -109,7 +109,6 @@ class Training(Table):
     batch: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    views: int = Field(4, ge=1)
     label_smoothing: float = Field(0.05, ge=0, lt=1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgecomp import __version__
 from edgecomp.artifact import text_hash
+from edgecomp.code import load_code
 from edgecomp.data.audio import load_clip, quiet_decoders
 from edgecomp.data.faults import Finding, Sifted, sift
 from edgecomp.data.rows import Clip, list_clips
@@ -136,13 +136,8 @@ def sifted(recipe: Recipe, store: Store, folder: Path) -> tuple[Sifted, dict[str
 
 
 def _generate(file: Path, folder: Path, seed: int) -> None:
-    name = f"edgecomp_generator_{text_hash(file.resolve())[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise DataError("the generator is no Python file", where=file, fix="its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = load_code(file)
         if not hasattr(module, "generate"):
             raise DataError("the generator has no function generate(folder, seed)", where=file, fix="write one")
         module.generate(folder, seed)

@@ -6,7 +6,7 @@ source: Sandler et al. 2018, arXiv:1801.04381; ReLU instead of ReLU6, the stride
 
 from edgecomp.students.net import FEATURES, Layer
 
-WIDTHS = (24, 24, 64, 32, 96, 32, 96, 48, 128, 64)
+WIDTHS = (24, 24, 64, 32, 96, 96, 48, 128, 64)
 """The stem; then for the trunk of each stage its channels, followed by the expansion of each of its blocks."""
 STAGES = ((1, 1), (2, 2), (2, 1))
 """For each stage of the trunk: the stride of its first block, and its number of blocks."""

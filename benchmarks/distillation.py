@@ -1,0 +1,102 @@
+"""Does the teacher earn its place? The same student and the same wall time: labels alone against the teacher's answers.
+
+    python benchmarks/distillation.py wakewords --seeds 5
+    python benchmarks/distillation.py sounds --seeds 5 --jobs 2
+
+The labels' arm may train for as long as the teacher's arm takes to ask the teacher about every view and to train; both
+arms see the same seeded views, keep their best epoch by validation, and are judged once on the test split. Time is
+CPU time of one thread, so that a busy machine favours neither. Rows go to stdout as JSON lines; the last one is the
+difference with its 95 % interval (Student's t over seeds: each seed trains both arms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Student's t, two-sided 95 %, by the number of seeds (degrees of freedom + 1)."""
+ASKED = 64
+"""Training clips that the teacher is asked to find out its CPU time for one answer."""
+
+
+def main() -> None:
+    """Run both arms for every seed and print what they reached."""
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("recipe")
+    ask.add_argument("--seeds", type=int, default=5, choices=sorted(T_95))
+    ask.add_argument("--build", type=Path, default=Path("build"))
+    ask.add_argument("--jobs", type=int, default=1)
+    given = ask.parse_args()
+    arms = [(given.recipe, given.build, seed) for seed in range(given.seeds)]
+    _task(given.recipe, given.build).view_answers()  # once, before the arms share it
+    with ProcessPoolExecutor(given.jobs) as pool:
+        rows = list(pool.map(_both_arms, *zip(*arms, strict=True)))
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    gains = [row["teacher"]["test_accuracy"] - row["labels"]["test_accuracy"] for row in rows]
+    margin = T_95[len(gains)] * statistics.stdev(gains) / math.sqrt(len(gains))
+    mean = statistics.mean(gains)
+    print(json.dumps({"recipe": given.recipe, "seeds": len(gains), "difference": mean, "low": mean - margin, "high": mean + margin,
+                      "method": "teacher minus labels, test accuracy, equal CPU time, Student's t over seeds"}))
+
+
+def _task(recipe: str, build: Path):
+    from edgecomp.cli import recipe_named
+    from edgecomp.store import Store
+    from edgecomp.task import load_task
+
+    return load_task(recipe_named(recipe), Store(build))
+
+
+def _both_arms(recipe: str, build: Path, seed: int) -> dict:
+    from edgecomp.plan import plan
+    from edgecomp.shipped import shipped
+    from edgecomp.target import read_target
+
+    task = _task(recipe, build)
+    chosen = plan(task.recipe, read_target("host", shipped("targets")))
+    build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
+    clips = task.waveforms("train")[:ASKED]
+    start = time.process_time()
+    task.teacher.probabilities(clips)
+    asking_s = (time.process_time() - start) / len(clips) * len(task.views)
+    taught, training_s = _train(build_pass, learn, task, seed)
+    longer = replace(learn, label_weight=1.0, epochs=round(learn.epochs * (asking_s + training_s) / training_s))
+    labels, labels_s = _train(build_pass, longer, task, seed)
+    return {"recipe": recipe, "seed": seed, "views": len(task.views),
+            "teacher": {**taught, "epochs": learn.epochs, "asking_cpu_s": round(asking_s, 1), "training_cpu_s": round(training_s, 1)},
+            "labels": {**labels, "epochs": longer.epochs, "training_cpu_s": round(labels_s, 1)}}
+
+
+def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
+    import torch
+
+    from edgecomp.passes import Run
+    from edgecomp.students import load_student
+
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder) / name for name in ("built", "learnt")]
+        for place in places:
+            place.mkdir()
+        start = time.process_time()
+        model = learn(build_pass(None, Run(task, seed, places[0])), Run(task, seed, places[1]))
+        seconds = time.process_time() - start
+        student = load_student(model.path)
+    features = torch.from_numpy(task.features("test", student.config.front_end))
+    with torch.inference_mode():
+        logits = student.body((features - student.front_end.mean) / student.front_end.std)
+    accuracy = float((logits.argmax(1).numpy() == task.targets("test")).mean())
+    return {"test_accuracy": accuracy, "validation_accuracy": model.trail[-1].facts["validation_accuracy"],
+            "best_epoch": model.trail[-1].facts["best_epoch"]}, seconds
+
+
+if __name__ == "__main__":
+    main()

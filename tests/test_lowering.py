@@ -1,0 +1,184 @@
+"""Lowering: both formats answer as torch does, in float and in int8, at even and odd sizes; and the files are sound."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from edgecomp.lowering.flatbuffer import ALIGNMENT, TfliteGraph, metadata_of
+from edgecomp.runtimes import import_runtime, runtimes
+from edgecomp.students import Student, families, freeze, import_family
+from edgecomp.students.quantisation import simulate
+from tests.shared_data import shared_data
+from tests.small_students import lively_student, probabilities, scales, sounds
+
+torch.set_num_threads(1)
+FLOAT = 1e-5
+"""Largest probability difference of a float file from torch."""
+INT8, INT8_MEAN = 0.02, 0.003
+"""Largest and mean probability difference of a 7-bit file from its simulation: a value on the edge between two bytes may
+fall on either side, and goes its way from there."""
+SIZES = {"8 kHz": {"rate": 8000, "samples": 4000}, "16 kHz": {"rate": 16_000, "samples": 8000},
+         "a sample too many": {"rate": 16_000, "samples": 8001}, "a prime hop": {"rate": 8000, "samples": 3001, "hop": 101},
+         "windows apart": {"rate": 8000, "samples": 4000, "hop": 400, "window": 128, "mels": 17},
+         "one frame": {"rate": 8000, "samples": 2000, "hop": 1999}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("lowered")
+
+
+@cache
+def _student(family: str, seed: int, size: str) -> Student:
+    return lively_student(family, seed=seed, **SIZES[size])
+
+
+def _answers(runtime: str, content: bytes, waves: np.ndarray, folder: Path) -> np.ndarray:
+    module = import_runtime(runtime)
+    path = folder / f"model{module.SUFFIX}"
+    path.write_bytes(content)
+    ask = module.open_session(path)
+    return np.stack([ask(wave) for wave in waves])
+
+
+def _simulated(student: Student, waves: np.ndarray, quantisation) -> np.ndarray:
+    with torch.inference_mode():
+        logits = simulate(student.config.layers, student.body.folded(), quantisation, student.front_end(torch.from_numpy(waves)))
+        return torch.softmax(logits, 1).numpy()
+
+
+@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("family", families())
+def test_a_float_file_answers_as_torch_does(family, seed, size, runtime, folder):
+    student = _student(family, seed, size)
+    waves = np.vstack([sounds(10, SIZES[size]["samples"], rate=SIZES[size]["rate"], seed=seed + 7),
+                       np.zeros((1, SIZES[size]["samples"]), np.float32)])
+    wanted = probabilities(student, waves)
+    assert np.ptp(wanted, axis=0).max() > 0.05  # answers that do not move would agree with anything
+    found = _answers(runtime, import_runtime(runtime).lower(freeze(student), {}), waves, folder)
+    assert found.shape == wanted.shape and found.dtype == np.float32
+    assert np.abs(found - wanted).max() < FLOAT
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("family", families())
+def test_both_int8_files_answer_as_their_simulation_does(family, seed, size, folder):
+    """With 7-bit weights, which no processor saturates."""
+    student = _student(family, seed, size)
+    waves = sounds(32, SIZES[size]["samples"], rate=SIZES[size]["rate"], seed=seed + 7)
+    quantisation = scales(student, waves)
+    wanted = _simulated(student, waves, quantisation)
+    model = freeze(student, quantisation)
+    found = {name: _answers(name, import_runtime(name).lower(model, {}), waves, folder) for name in runtimes()}
+    assert np.ptp(wanted, axis=0).max() > 0.05
+    for name, answers in found.items():
+        off = np.abs(answers - wanted)
+        assert off.max() < INT8 and off.mean() < INT8_MEAN, (name, off.max(), off.mean())
+    first, second = found.values()
+    assert np.abs(first - second).max() < INT8
+
+
+@pytest.mark.parametrize("family", families())
+def test_files_agree_on_real_speech_at_a_familys_own_widths(family, folder):
+    files = sorted((shared_data("fsdd") / "audio").rglob("*.*"))[::83]
+    waves = np.stack([np.resize(soundfile.read(file, dtype="float32")[0], 8000) for file in files])
+    student = lively_student(family, samples=8000, widths=import_family(family).WIDTHS)
+    quantisation = scales(student, waves)
+    for answers, model, most in ((probabilities(student, waves), freeze(student), FLOAT),
+                                 (_simulated(student, waves, quantisation), freeze(student, quantisation), INT8)):
+        for name in runtimes():
+            assert np.abs(_answers(name, import_runtime(name).lower(model, {}), waves, folder) - answers).max() < most
+
+
+@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_lowering_twice_gives_equal_bytes(runtime, is_int8):
+    student = _student("ds_cnn", 0, "8 kHz")
+    held = scales(student, sounds(4, 4000)) if is_int8 else None
+    lower = import_runtime(runtime).lower
+    assert lower(freeze(student, held), {"a": "1", "b": "2"}) == lower(freeze(student, held), {"a": "1", "b": "2"})
+
+
+@pytest.mark.parametrize("family", families())
+def test_an_int8_body_is_a_third_of_a_float_body(family):
+    student = lively_student(family, widths=import_family(family).WIDTHS)
+    held = scales(student, sounds(4, 4000))
+    weights = sum(w.weight.numel() for w in student.body.folded().values())
+    for name in runtimes():
+        lower = import_runtime(name).lower
+        assert len(lower(freeze(student), {})) - len(lower(freeze(student, held), {})) > (2.4 if name == "litert" else 1.5) * weights
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_an_onnx_file_passes_the_checker_and_names_its_ends(family, is_int8):
+    student = _student(family, 0, "8 kHz")
+    content = import_runtime("ort").lower(freeze(student, scales(student, sounds(4, 4000)) if is_int8 else None), {"a": "ä"})
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in (*model.graph.input, *model.graph.output)] == [
+        ("waveform", [1, 4000]), ("probabilities", [1, 3])]
+    assert {p.key: p.value for p in model.metadata_props} == {"a": "ä"}
+    assert len({node.name for node in model.graph.node}) == len(model.graph.node)
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_every_tflite_buffer_is_aligned_and_the_signature_names_its_ends(family, is_int8):
+    student = _student(family, 0, "16 kHz")
+    held = scales(student, sounds(4, 8000, rate=16_000)) if is_int8 else None
+    content = import_runtime("litert").lower(freeze(student, held), {"a": "ä" * 5})
+    assert content[4:8] == b"TFL3" and metadata_of(content, "a").decode() == "ä" * 5 and metadata_of(content, "b") is None
+    base = np.frombuffer(content, np.uint8)
+    model = schema.Model.GetRootAs(content, 0)
+    filled = [model.Buffers(i).DataAsNumpy() for i in range(model.BuffersLength()) if model.Buffers(i).DataLength()]
+    assert len(filled) > 10
+    assert {(data.ctypes.data - base.ctypes.data) % ALIGNMENT for data in filled} == {0}
+    signature = Interpreter(model_content=content).get_signature_list()["serving_default"]
+    assert signature == {"inputs": ["waveform"], "outputs": ["probabilities"]}
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_the_front_end_and_the_softmax_stay_float_and_the_body_does_not(is_int8):
+    student = _student("ds_cnn", 0, "8 kHz")
+    held = scales(student, sounds(4, 4000)) if is_int8 else None
+    interpreter = Interpreter(model_content=import_runtime("litert").lower(freeze(student, held), {}),
+                              experimental_default_delegate_latest_features=False)
+    kinds = {t["name"]: t["dtype"] for t in interpreter.get_tensor_details()}
+    assert all(kinds[name] == np.float32 for name in kinds if name in ("waveform", "front/normal", "features", "probabilities"))
+    ours = [kind for name, kind in kinds.items() if name.startswith(("pointwise_2", "depthwise_2", "logits"))]
+    assert (np.int8 in ours) == is_int8 and (np.int8 in kinds.values()) == is_int8
+
+
+def test_the_versions_written_are_those_that_the_operators_ask_for():
+    """A dense operator without a bias asks for version 6 (lite/tools/versioning/op_version.cc)."""
+    content = import_runtime("litert").lower(freeze(_student("ds_cnn", 0, "8 kHz")), {})
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    versions = {code.builtinCode: code.version for code in model.operatorCodes}
+    assert len(versions) == len(model.operatorCodes)
+    for operator in model.subgraphs[0].operators:
+        kind = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if kind == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) == 2:
+            assert versions[kind] >= 6
+
+
+def test_equal_constants_are_stored_once():
+    graph = TfliteGraph("test")
+    first, second, third = (graph.constant(name, np.full(4, value, np.float32)) for name, value in (("a", 1), ("b", 1), ("c", 2)))
+    assert graph.tensors[first.index].buffer == graph.tensors[second.index].buffer != graph.tensors[third.index].buffer
+
+
+def test_an_option_that_the_schema_does_not_have_is_refused():
+    graph = TfliteGraph("test")
+    with pytest.raises(TypeError, match="AddOptions has no field 'fused'"):
+        graph.op("ADD", [graph.tensor("a", (1,))], graph.tensor("b", (1,)), "AddOptions", fused=True)
