@@ -1,4 +1,4 @@
-"""Compile tasks and write their results into the cards: models/<task>/README.md, between the markers.
+"""Compile tasks and write their results into the cards (models/<task>/README.md) and the README, between the markers.
 
     python benchmarks/cards.py keywords wakewords --target redmi-7a
 """
@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "models"
+TASKS = ("keywords", "wakewords", "digits", "sounds", "cough")
 BEGIN, END = "<!-- results: written by benchmarks/cards.py -->", "<!-- end of results -->"
 
 
@@ -25,18 +27,42 @@ def main() -> None:
     for task in given.tasks:
         command = [sys.executable, "-m", "edgecomp", "compile", task, "--target", given.target, "--build", given.build]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # a failed gate is a result too
-        folder = Path(given.build) / "bundles" / f"{task}-{given.target}"
-        folders = [place for place in (folder, folder.with_name(folder.name + ".rejected")) if place.exists()]
-        newest = max(folders, key=lambda place: (place / "report.json").stat().st_mtime)
-        write_card(MODELS / task / "README.md", json.loads((newest / "report.json").read_text(encoding="utf-8")))
+    found = {task: report for task in TASKS if (report := newest_report(Path(given.build) / "bundles", f"{task}-{given.target}"))}
+    for task, report in found.items():
+        put(MODELS / task / "README.md", results(report))
+    put(ROOT / "README.md", overview(found))
 
 
-def write_card(card: Path, report: dict) -> None:
-    """Put a report's table between a card's markers."""
-    text = card.read_text(encoding="utf-8")
+def newest_report(folder: Path, name: str) -> dict | None:
+    """Return the newest report of a bundle, accepted or rejected."""
+    files = [file for file in (folder / name / "report.json", folder / f"{name}.rejected" / "report.json") if file.exists()]
+    return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8")) if files else None
+
+
+def put(page: Path, content: str) -> None:
+    """Put content between a page's markers."""
+    text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    card.write_text(f"{before}{BEGIN}\n{results(report)}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", encoding="utf-8")
+
+
+def overview(found: dict[str, dict]) -> str:
+    """Return one row a task: teacher, labels alone, distilled, and what ships in the target's format."""
+    lines = ["| task | metric | teacher | student, labels alone | distilled | int8 | ships | bytes, to the teacher's | latency, to the teacher's | gates |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for task, report in found.items():
+        form, metric = report["target"]["format"], "auroc" if report["task"] == "binary" else "accuracy"
+        files = {stage["name"]: next((f for f in stage["files"] if f["format"] == form), stage["files"][0]) for stage in report["stages"]}
+        name, ships = next((name, file) for name, file in files.items() if file["shipped"])
+        cells = [_value(files[stage]["measurements"], metric, "{:.3f}") if stage in files else "–" for stage in ("teacher", "labels only", "distilled", "int8")]
+        smaller = files["teacher"]["bytes"] / ships["bytes"]
+        bad = sum(not gate["passed"] for gate in report["gates"])
+        lines.append(f"| {task} | {'AUROC' if metric == 'auroc' else metric} | {' | '.join(cells)} | {name}: {_value(ships['measurements'], metric, '{:.3f}')}"
+                     f"{_between(ships['measurements'], metric)} | {ships['bytes']:,} (1 / {smaller:.0f}) | {_value(ships['measurements'], 'latency_p50', '{:.2f} ms')} "
+                     f"({_ratio(ships['measurements'])}) | {f'{bad} failed' if bad else 'passed'} |")
+    any_report = next(iter(found.values()))
+    return "\n".join([*lines, "", f"Test splits, 95 % intervals; target `{any_report['target']['name']}`; measured on {any_report['device']}."])
 
 
 def results(report: dict) -> str:
@@ -57,6 +83,13 @@ def results(report: dict) -> str:
     student = report["student"]
     lines += ["", f"Student: {student['family']}, widths {', '.join(map(str, student['widths']))}, {student['parameters']:,} parameters; "
               f"{student['body_macs'] / 1e6:.2f} M multiply-accumulates in the body and {student['front_end_macs'] / 1e6:.2f} M in the front end, a clip."]
+    if report["groups"]:
+        lines += ["", f"Within each group, {'AUROC' if binary else 'accuracy'} on the test split:", "",
+                  "| group | value | clips | teacher | ships |", "|---|---|---|---|---|"]
+        for row in report["groups"]:
+            cells = [_value(row[model], metric, "{:.3f}") + _between(row[model], metric) if row[model].get(metric) else "one label only"
+                     for model in ("teacher", "ships")]
+            lines.append(f"| {row['column']} | {row['value']} | {row['n']} | {' | '.join(cells)} |")
     lines += ["", "Gates: " + "; ".join(f"{'passed' if gate['passed'] else '**failed**'}: {gate['text']}" for gate in report["gates"]) + "."]
     lines += [f"\nWarning: {warning}." for warning in report["warnings"]]
     return "\n".join(lines)

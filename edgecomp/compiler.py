@@ -19,8 +19,9 @@ from edgecomp.errors import PlanError
 from edgecomp.passes import Pass, Run, code_hash, name_of
 from edgecomp.plan import Plan, Stage
 from edgecomp.progress import say
+from edgecomp.recipe import Recipe
 from edgecomp.store import Store
-from edgecomp.task import Task
+from edgecomp.task import Task, load_task
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _aside(plan: Plan, task: Task, seed: int) -> Iterator[set[str]]:
     task.teacher  # noqa: B018, trained here once, and not in two processes
     task.view_features(alone[0].passes[0].front_end)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone) as pool:
-        jobs = [pool.submit(_in_process, stage, plan, task, seed) for stage in alone]
+        jobs = [pool.submit(_in_process, stage, plan, task.recipe, task.dataset.folder, task.store.folder, seed) for stage in alone]
         try:
             yield {stage.name for stage in alone}
         except BaseException:
@@ -95,9 +96,9 @@ def _is_unfinished(stage: Stage, task: Task, seed: int) -> bool:
     return False
 
 
-def _in_process(stage: Stage, plan: Plan, task: Task, seed: int) -> None:
+def _in_process(stage: Stage, plan: Plan, recipe: Recipe, data: Path, build: Path, seed: int) -> None:
     progress.quiet()
-    run_stage(stage, {}, plan, Task(task.recipe, task.dataset, Store(task.store.folder)), seed)
+    run_stage(stage, {}, plan, load_task(recipe, Store(build), data=data), seed)
 
 
 def _leave_interrupts_alone() -> None:

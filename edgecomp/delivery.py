@@ -16,9 +16,9 @@ from edgecomp.audit.parity import Parity, parities
 from edgecomp.bundle import GOLDEN_CLIPS, write_bundle
 from edgecomp.compiler import Staged, run_plan
 from edgecomp.devices.host import describe, device_name
-from edgecomp.evaluate import answers_of, confusion_and_reliability, costs, quality, torch_answers
+from edgecomp.evaluate import answers_of, by_group, confusion_and_reliability, costs, quality, torch_answers
 from edgecomp.measure import Measurement
-from edgecomp.metrics import threshold_for_sensitivity
+from edgecomp.metrics import sensitivity_and_specificity, threshold_for_sensitivity
 from edgecomp.plan import Plan, Settings, plan
 from edgecomp.report import write_report
 from edgecomp.runtimes import import_runtime
@@ -112,7 +112,7 @@ class _Proof:
             found = self.value(name, of)
             if found is not None:
                 value = found.value / scale
-                made.append(Gate(name, value, limit, unit, value <= limit, f"{text}: {value:,.4g} {unit} of {limit:,.4g}"))
+                made.append(Gate(name, value, limit, unit, value <= limit, f"{text}: {_plain(value)} {unit}, at most {_plain(limit)}"))
         for p in self.parity:
             bounds = ", ".join(f"{name} {value:g}" for name, value in p.bounds.items())
             made.append(Gate(f"parity: {p.a} against {p.b}", p.agreement, p.bounds.get("agreement", 0.0), "share", p.passed,
@@ -139,6 +139,10 @@ def choose(proof: _Proof, chosen: Plan) -> tuple[dict[str, Artifact], list[str]]
     return shipped, warnings
 
 
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def _stage_of(stages: Mapping[str, Staged], file: Artifact) -> str:
     return next(stage.name for stage in stages.values() if stage.files.get(file.form) == file)
 
@@ -161,8 +165,19 @@ def _decision(proof: _Proof, shipped: Mapping[str, Artifact]) -> dict[str, Any]:
     scores = answers_of(shipped[proof.format], proof.task, "validation")[:, positive]
     wanted = proof.task.recipe.gates.sensitivity
     threshold = threshold_for_sensitivity(scores, proof.task.targets("validation") == positive, wanted)
+    test = answers_of(shipped[proof.format], proof.task, "test")[:, positive]
+    found = sensitivity_and_specificity(test, proof.task.targets("test") == positive, threshold)
     return {"rule": "threshold", "positive": data.positive, "threshold": threshold,
-            "fitted": f"sensitivity of at least {wanted} on the validation split"}
+            "fitted": f"sensitivity of at least {wanted} on the validation split",
+            "test_sensitivity": found[0], "test_specificity": found[1]}
+
+
+def _decide(answers: np.ndarray, decision: Mapping[str, Any], labels: tuple[str, ...]) -> np.ndarray:
+    """Return the class that each row of probabilities is given, (n,) int64."""
+    if decision["rule"] == "most probable":
+        return answers.argmax(1)
+    positive = labels.index(decision["positive"])
+    return np.where(answers[:, positive] >= decision["threshold"], positive, 1 - positive)
 
 
 def _facts(proof: _Proof, shipped: Mapping[str, Artifact], seed: int) -> dict[str, Any]:
@@ -182,15 +197,16 @@ def _facts(proof: _Proof, shipped: Mapping[str, Artifact], seed: int) -> dict[st
 def _report(proof: _Proof, chosen: Plan, shipped: Mapping[str, Artifact], gates: tuple[Gate, ...], warnings: list[str], seed: int) -> dict[str, Any]:
     recipe, target, task = proof.task.recipe, proof.target, proof.task
     hashes = {file.hash for file in shipped.values()}
-    stages = [_stage_row("teacher", {}, proof, hashes, task.answers("test"))]
+    final, decision = shipped[proof.format], _decision(proof, shipped)
+    stages = [_stage_row("teacher", {}, proof, hashes, task.answers("test"), None)]
     for stage in proof.stages.values():
-        stages.append(_stage_row(stage.name, stage.files, proof, hashes, answers_of(stage.files[proof.format], task, "test")))
-    final = shipped[proof.format]
+        rule = decision if stage.files[proof.format] == final else None  # the threshold is the shipped model's own
+        stages.append(_stage_row(stage.name, stage.files, proof, hashes, answers_of(stage.files[proof.format], task, "test"), rule))
     return {
         "schema": 1, "edgecomp": __version__, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "name": recipe.name, "summary": recipe.summary, "task": "binary" if recipe.data.positive else "multiclass",
         "labels": task.dataset.labels, "seed": seed, "device": device_name(), "host": describe(),
-        "decision": _decision(proof, shipped),
+        "decision": decision,
         "target": {"name": target.name, "summary": target.summary, "soc": target.hardware.soc, "ram_mb": target.hardware.ram_mb,
                    "runtime": target.runtime.name, "format": proof.format, "threads": target.runtime.threads,
                    "weight_bits": target.numerics.weight_bits, "budget": target.budget.model_dump()},
@@ -200,11 +216,13 @@ def _report(proof: _Proof, chosen: Plan, shipped: Mapping[str, Artifact], gates:
         "data": {"source": recipe.data.source, "licence": recipe.data.licence, "groups": recipe.data.groups,
                  "splits": {s: len(task.dataset.of(s).clips) for s in ("train", "validation", "test")},
                  "subjects": _subjects(task), "notes": list(task.dataset.notes), "findings": _findings(task)},
+        "groups": by_group({"teacher": task.answers("test"), "ships": answers_of(final, task, "test")}, task),
         "stages": stages, "parity": [asdict(p) for p in proof.parity], "gates": [asdict(gate) for gate in gates],
         "warnings": warnings, "trail": [asdict(step) for step in final.trail]}
 
 
-def _stage_row(name: str, files: Mapping[str, Artifact], proof: _Proof, shipped: set[str], answers: np.ndarray) -> dict[str, Any]:
+def _stage_row(name: str, files: Mapping[str, Artifact], proof: _Proof, shipped: set[str], answers: np.ndarray,
+               decision: Mapping[str, Any] | None) -> dict[str, Any]:
     rows = []
     for form, file in files.items() or [(None, None)]:
         of = f"{name} {form}" if form else name
@@ -214,7 +232,8 @@ def _stage_row(name: str, files: Mapping[str, Artifact], proof: _Proof, shipped:
                      "shipped": bool(file) and file.hash in shipped,
                      "measurements": {key: {k: v for k, v in asdict(row).items() if k not in ("name", "of", "artifact_hash")} for key, row in measured.items()}})
     facts = proof.stages[name].student.trail[-1].facts if files else {}
-    return {"name": name, "files": rows, "facts": facts, **confusion_and_reliability(answers, proof.task)}
+    decided = _decide(answers, decision, proof.task.dataset.labels) if decision else answers.argmax(1)
+    return {"name": name, "files": rows, "facts": facts, **confusion_and_reliability(answers, decided, proof.task)}
 
 
 def _student(proof: _Proof, chosen: Plan) -> dict[str, Any]:

@@ -128,9 +128,36 @@ def renamed(row: Measurement) -> Measurement:
     return Measurement(**(asdict(row) | {"name": SHORT.get(row.name, row.name).replace(" ", "_").replace(",", "")}))
 
 
-def confusion_and_reliability(answers: np.ndarray, task: Task) -> dict[str, Any]:
-    """Return what the plots of one stage need, from the test split."""
+def by_group(answers: Mapping[str, np.ndarray], task: Task) -> list[dict[str, Any]]:
+    """Score every value of every group column on the test split: accuracy, and AUROC where the task is binary.
+
+    answers: by model, such as "teacher" and "ships"
+    returns: rows of column, value, n and, by model, the metrics; AUROC is null where a value holds one label only
+    """
+    test = task.dataset.of("test")
+    positive = task.dataset.labels.index(task.recipe.data.positive) if task.recipe.data.positive else None
+    rows = []
+    for column in sorted({name for clip in test.clips for name in clip.groups}):
+        values = np.array([clip.groups[column] for clip in test.clips])
+        for value in sorted(set(values)):
+            inside = values == value
+            row: dict[str, Any] = {"column": column, "value": value, "n": int(inside.sum())}
+            for model, given in answers.items():
+                row[model] = {"accuracy": asdict(metrics.accuracy(given[inside].argmax(1), test.targets[inside]))}
+                if positive is not None:
+                    is_positive = test.targets[inside] == positive
+                    both = 0 < is_positive.sum() < inside.sum()
+                    row[model]["auroc"] = asdict(metrics.auroc(given[inside, positive], is_positive)) if both else None
+            rows.append(row)
+    return rows
+
+
+def confusion_and_reliability(answers: np.ndarray, decided: np.ndarray, task: Task) -> dict[str, Any]:
+    """Return what the plots of one stage need, from the test split.
+
+    decided: (n,) class numbers, by the rule that the model ships with
+    """
     targets = task.targets("test")
-    return {"confusion": metrics.confusion(answers.argmax(1), targets, answers.shape[1]),
+    return {"confusion": metrics.confusion(decided, targets, answers.shape[1]),
             "reliability": [{"confidence": b.confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low,
                              "high": b.accuracy.high, "count": b.accuracy.n} for b in metrics.reliability(answers, targets)]}

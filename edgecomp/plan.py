@@ -71,7 +71,7 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
         Stage("distilled", (build, learn)),
     ]
     prune = ask.settings_of(Prune(round_to=target.numerics.channel_multiple))
-    if prune.keep < 1:
+    if prune.keep != 1:
         # Whole channels go, in multiples that the device's vector units like; then the student recovers.
         stages += [Stage("pruned", (prune,), after="distilled"),
                    Stage("finetuned", (ask.settings_of(Finetune()),), after="pruned")]
@@ -118,8 +118,8 @@ def _with(chosen: Chosen, given: Mapping[str, Any], where: str, name: str) -> Ch
     known = {field.name for field in fields(chosen)}  # type: ignore[arg-type]
     for key in given:
         if key not in known:
-            raise PlanError(f"unknown setting {key!r}", where=where, fix=f"settings of {name} are {', '.join(sorted(known))}; "
-                                                                        + nearest(key, known).split("allowed")[0])
+            raise PlanError(f"unknown setting {key!r}", where=where,
+                            fix=nearest(key, known).replace("allowed:", f"settings of {name} are"))
     try:
         return TypeAdapter(type(chosen)).validate_python({f.name: getattr(chosen, f.name) for f in fields(chosen)} | dict(given))  # type: ignore[arg-type]
     except ValidationError as faults:

@@ -79,6 +79,19 @@ def distillation_loss(logits: Tensor, labels: Tensor, answers: Tensor, objective
     return objective.label_weight * label_loss + (1 - objective.label_weight) * teacher_loss
 
 
+def unfit(objective: Objective, schedule: Schedule) -> str | None:
+    """Return why nothing can be learnt so, or None."""
+    rules = {"label_weight": (objective.label_weight, 0 <= objective.label_weight <= 1, "from 0 to 1"),
+             "temperature": (objective.temperature, 0 < objective.temperature < math.inf, "above 0"),
+             "epochs": (schedule.epochs, schedule.epochs >= 1, "1 or more"),
+             "batch": (schedule.batch, schedule.batch >= 1, "1 or more"),
+             "learning_rate": (schedule.learning_rate, 0 < schedule.learning_rate < math.inf, "above 0"),
+             "weight_decay": (schedule.weight_decay, 0 <= schedule.weight_decay < math.inf, "0 or more"),
+             "patience": (schedule.patience, schedule.patience >= 0, "0 or more"),
+             "mask": (schedule.mask, 0 <= schedule.mask <= 1, "from 0 to 1")}
+    return next((f"{name} is {value}, and must be {allowed}" for name, (value, is_so, allowed) in rules.items() if not is_so), None)
+
+
 def fit(student: Student, task: Task, objective: Objective, schedule: Schedule, *, seed: int, said: str) -> Fitted:
     """Train a student's body in place and leave it at its best epoch by validation accuracy, then loss.
 
@@ -110,7 +123,7 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
             optimiser.step()
             cosine.step()
         score = inputs.validate(student)
-        if score > best:
+        if math.isfinite(score[1]) and score > best:  # an accuracy says nothing where the loss is not a number
             best, best_epoch = score, epoch
             kept = {name: value.clone() for name, value in student.body.state_dict().items()}
         if schedule.patience and epoch - best_epoch >= schedule.patience:

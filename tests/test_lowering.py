@@ -21,9 +21,9 @@ from tests.small_students import lively_student, probabilities, scales, sounds
 torch.set_num_threads(1)
 FLOAT = 1e-5
 """Largest probability difference of a float file from torch."""
-INT8, INT8_MEAN = 0.02, 0.003
-"""Largest and mean probability difference of a 7-bit file from its simulation: a value on the edge between two bytes may
-fall on either side, and goes its way from there."""
+EQUAL, TIPPED = 1e-3, 0.2
+"""Probability difference up to which a 7-bit file equals its simulation, and the share of clips that may differ more: float
+sums tip a value that lies just between two bytes, and such narrow nets carry that on to the answer."""
 SIZES = {"8 kHz": {"rate": 8000, "samples": 4000}, "16 kHz": {"rate": 16_000, "samples": 8000},
          "a sample too many": {"rate": 16_000, "samples": 8001}, "a prime hop": {"rate": 8000, "samples": 3001, "hop": 101},
          "windows apart": {"rate": 8000, "samples": 4000, "hop": 400, "window": 128, "mels": 17},
@@ -54,6 +54,10 @@ def _simulated(student: Student, waves: np.ndarray, quantisation) -> np.ndarray:
         return torch.softmax(logits, 1).numpy()
 
 
+def _share_apart(a: np.ndarray, b: np.ndarray) -> float:
+    return float((np.abs(a - b).max(axis=1) > EQUAL).mean())
+
+
 @pytest.mark.parametrize("runtime", runtimes())
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", [0, 1])
@@ -82,10 +86,9 @@ def test_both_int8_files_answer_as_their_simulation_does(family, seed, size, fol
     found = {name: _answers(name, import_runtime(name).lower(model, {}), waves, folder) for name in runtimes()}
     assert np.ptp(wanted, axis=0).max() > 0.05
     for name, answers in found.items():
-        off = np.abs(answers - wanted)
-        assert off.max() < INT8 and off.mean() < INT8_MEAN, (name, off.max(), off.mean())
+        assert _share_apart(answers, wanted) <= TIPPED, name
     first, second = found.values()
-    assert np.abs(first - second).max() < INT8
+    assert _share_apart(first, second) <= TIPPED
 
 
 @pytest.mark.parametrize("family", families())
@@ -94,10 +97,11 @@ def test_files_agree_on_real_speech_at_a_familys_own_widths(family, folder):
     waves = np.stack([np.resize(soundfile.read(file, dtype="float32")[0], 8000) for file in files])
     student = lively_student(family, samples=8000, widths=import_family(family).WIDTHS)
     quantisation = scales(student, waves)
-    for answers, model, most in ((probabilities(student, waves), freeze(student), FLOAT),
-                                 (_simulated(student, waves, quantisation), freeze(student, quantisation), INT8)):
-        for name in runtimes():
-            assert np.abs(_answers(name, import_runtime(name).lower(model, {}), waves, folder) - answers).max() < most
+    wanted, simulated = probabilities(student, waves), _simulated(student, waves, quantisation)
+    for name in runtimes():
+        lower = import_runtime(name).lower
+        assert np.abs(_answers(name, lower(freeze(student), {}), waves, folder) - wanted).max() < FLOAT
+        assert _share_apart(_answers(name, lower(freeze(student, quantisation), {}), waves, folder), simulated) <= TIPPED
 
 
 @pytest.mark.parametrize("runtime", runtimes())
@@ -109,14 +113,13 @@ def test_lowering_twice_gives_equal_bytes(runtime, is_int8):
     assert lower(freeze(student, held), {"a": "1", "b": "2"}) == lower(freeze(student, held), {"a": "1", "b": "2"})
 
 
+@pytest.mark.parametrize("runtime", runtimes())
 @pytest.mark.parametrize("family", families())
-def test_an_int8_body_is_a_third_of_a_float_body(family):
+def test_an_int8_file_saves_more_than_a_byte_a_weight(family, runtime):
     student = lively_student(family, widths=import_family(family).WIDTHS)
-    held = scales(student, sounds(4, 4000))
-    weights = sum(w.weight.numel() for w in student.body.folded().values())
-    for name in runtimes():
-        lower = import_runtime(name).lower
-        assert len(lower(freeze(student), {})) - len(lower(freeze(student, held), {})) > (2.4 if name == "litert" else 1.5) * weights
+    lower, held = import_runtime(runtime).lower, scales(student, sounds(4, 4000))
+    saved = len(lower(freeze(student), {})) - len(lower(freeze(student, held), {}))
+    assert saved > sum(w.weight.numel() for w in student.body.folded().values())
 
 
 @pytest.mark.parametrize("family", families())

@@ -15,7 +15,7 @@ from edgecomp.students.quantisation import (
     Scale,
     bias_in_int32,
     fake,
-    fake_weights,
+    fake_layer,
     scale_for,
     simulate,
     weight_steps,
@@ -69,7 +69,10 @@ def test_weights_are_symmetric_per_channel_and_off_by_half_a_step(bits, top, sha
     assert (np.abs(stored).reshape(6, -1).max(1) == top).all()  # every channel uses its whole range
     wide = steps.reshape(-1, *[1] * (len(shape) - 1))
     assert (np.abs(stored * wide - weight.numpy()) <= 0.5 * wide * (1 + 1e-5)).all()
-    assert torch.equal(fake_weights(weight, bits), torch.from_numpy(stored.astype(np.float32) * wide))
+    bias = torch.linspace(-1, 1, 6)
+    held = fake_layer(Weights(weight, bias), 0.01, bits)
+    assert torch.equal(held.weight, torch.from_numpy(stored.astype(np.float32) * wide))
+    assert (np.abs(held.bias - bias).numpy() <= 0.5 * 0.01 * steps + 1e-6).all() and not torch.equal(held.bias, bias)
     assert (weight_steps(weight, bits) == steps).all()
 
 

@@ -16,9 +16,9 @@ ALIGNMENT = 16
 """Bytes; the schema forces it on buffers, and XNNPACK reads weights in place from a mapped file."""
 DTYPES = {np.dtype(np.float32): "FLOAT32", np.dtype(np.float16): "FLOAT16", np.dtype(np.int32): "INT32",
           np.dtype(np.int8): "INT8"}
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "DEQUANTIZE": 3, "ADD": 2, "MEAN": 2,
+VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 6, "DEQUANTIZE": 3, "ADD": 2, "MEAN": 2,
             "QUANTIZE": 2, "REVERSE_V2": 1, "SUB": 2, "SOFTMAX": 2}
-"""Operator versions that int8, or float16 constants, ask for (lite/tools/versioning/op_version.cc); 1 elsewhere."""
+"""Operator versions that int8, float16 constants or a missing bias ask for (lite/tools/versioning/op_version.cc); 1 elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Build:
         wanted = len(import_family(self.family).WIDTHS)
         if self.widths and len(self.widths) != wanted:
             return f"{self.family} has {wanted} widths, and [student] widths gives {len(self.widths)}"
+        if min(self.widths, default=1) < 1:
+            return f"[student] widths has {min(self.widths)}, and a width is 1 or more"
         return None
 
     def __call__(self, model: Artifact | None, run: Run) -> Artifact:

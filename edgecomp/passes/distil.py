@@ -8,7 +8,7 @@ from typing import ClassVar
 from edgecomp.artifact import Artifact
 from edgecomp.passes import Run, student_artifact
 from edgecomp.students import load_student
-from edgecomp.training import Objective, Schedule, fit
+from edgecomp.training import Objective, Schedule, fit, unfit
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,17 @@ class Distil:
     mask: float = 0.0
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
-        if not 0 <= self.label_weight <= 1 or self.temperature <= 0:
-            return f"label_weight {self.label_weight} must lie in 0–1, and temperature {self.temperature} above 0"
         if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":
             return "the recipe says that the teacher's outputs may not train another model ([teacher] outputs_may_train)"
-        return None
+        return unfit(*self._how())
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
         student = load_student(model.path)
-        objective = Objective(self.label_weight, self.temperature)
-        schedule = Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay, self.patience, self.mask)
+        objective, schedule = self._how()
         said = "learning from labels" if self.label_weight == 1 else "learning from the teacher"
         fitted = fit(student, run.task, objective, schedule, seed=run.seed, said=said)
         return student_artifact(self, student, run, model, asdict(fitted))
+
+    def _how(self) -> tuple[Objective, Schedule]:
+        return (Objective(self.label_weight, self.temperature),
+                Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay, self.patience, self.mask))

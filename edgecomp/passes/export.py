@@ -19,8 +19,12 @@ class Export:
     """
 
     takes: ClassVar[str] = "torch"
-    gives: ClassVar[str | None] = None
     runtime: str
+
+    @property
+    def gives(self) -> str:
+        """Return the form of the runtime's files."""
+        return import_runtime(self.runtime).FORM
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
         return None if self.runtime in runtimes() else f"runtime is {self.runtime!r}, and may be {', '.join(runtimes())}"

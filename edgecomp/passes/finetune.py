@@ -8,7 +8,7 @@ from typing import ClassVar
 from edgecomp.artifact import Artifact
 from edgecomp.passes import Run, student_artifact
 from edgecomp.students import load_student
-from edgecomp.training import Objective, Schedule, fit
+from edgecomp.training import Objective, Schedule, fit, unfit
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,14 @@ class Finetune:
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
         if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":
             return "the recipe says that the teacher's outputs may not train another model ([teacher] outputs_may_train)"
-        return None
+        return unfit(*self._how())
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
         student = load_student(model.path)
-        schedule = Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay)
-        fitted = fit(student, run.task, Objective(self.label_weight, self.temperature), schedule, seed=run.seed, said="recovering")
+        objective, schedule = self._how()
+        fitted = fit(student, run.task, objective, schedule, seed=run.seed, said="recovering")
         return student_artifact(self, student, run, model, asdict(fitted))
+
+    def _how(self) -> tuple[Objective, Schedule]:
+        return (Objective(self.label_weight, self.temperature),
+                Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay))

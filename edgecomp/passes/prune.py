@@ -28,7 +28,11 @@ class Prune:
     clips: int = 512
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
-        return None if 0 < self.keep <= 1 else f"keep {self.keep} must lie above 0 and at most at 1"
+        if not 0 < self.keep <= 1:
+            return f"keep is {self.keep}, and must be above 0 and at most 1"
+        if self.round_to < 1 or self.clips < 1:
+            return f"round_to is {self.round_to} and clips is {self.clips}, and both must be 1 or more"
+        return None
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
         import numpy as np

@@ -34,7 +34,9 @@ class Quantise:
     clips: int = 512
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
-        return None if self.weight_bits in (7, 8) else f"weight_bits is {self.weight_bits}, and may be 7 or 8"
+        if self.weight_bits not in (7, 8):
+            return f"weight_bits is {self.weight_bits}, and may be 7 or 8"
+        return None if self.clips >= 1 else f"clips is {self.clips}, and must be 1 or more"
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
         import numpy as np

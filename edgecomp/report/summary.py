@@ -185,8 +185,18 @@ def decision(report: dict[str, Any]) -> str:
         return ""
     return (
         f"The bundle answers “{rule.get('positive')}” from a probability of {say.plain(rule.get('threshold'))} on "
-        f"({rule.get('fitted', 'how it was fitted is not stated')}). "
+        f"({rule.get('fitted', 'how it was fitted is not stated')}). " + _found_by(rule)
     )
+
+
+def _found_by(rule: dict[str, Any]) -> str:
+    """Say what a threshold finds and clears on the test split."""
+    told = []
+    for name in ("sensitivity", "specificity"):
+        one = rule.get(f"test_{name}")
+        if one:
+            told.append(f"{name} {say.percent(one['value'])} (95 % interval {say.percent(one['low'])} to {say.percent(one['high'])})")
+    return f"On the test split: {', '.join(told)}. " if told else ""
 
 
 def splits(report: dict[str, Any]) -> list[tuple[str, str, int | None, int | None]]:

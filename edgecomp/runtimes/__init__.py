@@ -14,7 +14,7 @@ def runtimes() -> list[str]:
 
 
 def import_runtime(name: str):  # noqa: ANN201, a module
-    """Return a runtime's module: FORM, SUFFIX, lower(model, metadata) and open_session(path, threads).
+    """Return a runtime's module: FORM, SUFFIX, lower(model, metadata), open_session(path, threads) and read_metadata(path).
 
     raises: PlanError with the nearest name
     """

@@ -48,8 +48,14 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
 
 
 def read_metadata(path: Path) -> str | None:
-    """Return what edgecomp wrote into a file, JSON, or None."""
+    """Return what edgecomp wrote into a file, JSON, or None.
+
+    raises: BundleError where the file cannot be read as a TFLite model
+    """
     from edgecomp.lowering.flatbuffer import metadata_of
 
-    found = metadata_of(path.read_bytes(), "edgecomp")
+    try:
+        found = metadata_of(path.read_bytes(), "edgecomp")
+    except Exception as why:  # the schema's reader meets damaged bytes with whatever they lead to
+        raise BundleError(f"this is no whole TFLite file: {why}", where=path, fix="compile the bundle again") from None
     return None if found is None else found.decode()

@@ -47,7 +47,17 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
 
 
 def read_metadata(path: Path) -> str | None:
-    """Return what edgecomp wrote into a file, JSON, or None."""
-    import onnx
+    """Return what edgecomp wrote into a file, JSON, or None.
 
-    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}.get("edgecomp")
+    raises: BundleError where the file cannot be read as an ONNX model
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path))
+        if not model.graph.node:  # an empty file reads as an empty model
+            raise DecodeError("it has no operators")
+    except (DecodeError, OSError) as why:
+        raise BundleError(f"this is no whole ONNX file: {why}", where=path, fix="compile the bundle again") from None
+    return {entry.key: entry.value for entry in model.metadata_props}.get("edgecomp")

@@ -85,23 +85,25 @@ def fake(x: Tensor, scale: Scale) -> Tensor:
     return (stored - scale.zero) * scale.scale
 
 
-def fake_weights(weight: Tensor, bits: int) -> Tensor:
-    """Return weights as int8 storage would give them back."""
-    stored, steps = weights_in_int8(weight, bits)
-    return torch.from_numpy(stored.astype(np.float32) * steps.reshape((-1,) + (1,) * (weight.ndim - 1)))
+def fake_layer(held: Weights, input_scale: float, bits: int) -> Weights:
+    """Return weight and bias as int8 and int32 storage would give them back."""
+    stored, steps = weights_in_int8(held.weight, bits)
+    weight = stored.astype(np.float32) * steps.reshape((-1,) + (1,) * (held.weight.ndim - 1))
+    bias = bias_in_int32(held.bias, input_scale, steps) * (np.float64(input_scale) * steps)
+    return Weights(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))
 
 
 def simulate(layers: tuple[Layer, ...], weights: Mapping[str, Weights], quantisation: Quantisation,
              features: Tensor) -> Tensor:
     """Run the body as int8 would, in float: features (n, frames, mels) → logits (n, classes).
 
-    Biases are int32 and practically exact, so they stay as they are.
+    Rounds what int8 rounds, biases too: a bias off by a part of a step tips values that lie between two bytes.
     """
     scales = quantisation.activations
     seen = {FEATURES: features.unsqueeze(1)}
     for layer in layers:
         held = weights.get(layer.name)
         if held is not None and layer.inputs[0] in scales:
-            held = Weights(fake_weights(held.weight, quantisation.weight_bits), held.bias)
+            held = fake_layer(held, scales[layer.inputs[0]].scale, quantisation.weight_bits)
         seen[layer.name] = fake(apply(layer, held, [seen[name] for name in layer.inputs]), scales[layer.name])
     return seen[layers[-1].name]

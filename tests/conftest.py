@@ -1,0 +1,5 @@
+"""What holds for all tests: one thread for each process, since the suite runs on every core, and threads that wait for others spin."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported, here and in the processes that tests start
