@@ -28,7 +28,10 @@ def bench_bundles(folders: list[Path], min_seconds: float = 2.0) -> list[Measure
         raise BundleError(f"these bundles take waveforms of different lengths: {sorted(samples)} samples", where=folders[0].parent,
                           fix="bench them one by one")
     clips = np.stack([soundfile.read(file, dtype="float32")[0] for file in sorted((folders[0] / "golden").glob("*.wav"))])
-    files = {f"{bundle.folder.name} {form}": (bundle, form) for bundle in bundles for form in sorted(bundle.facts["models"])}
+    names = [bundle.folder.resolve().name for bundle in bundles]
+    if len(set(names)) < len(names):
+        names = [str(bundle.folder) for bundle in bundles]
+    files = {f"{name} {form}": (bundle, form) for name, bundle in zip(names, bundles, strict=True) for form in sorted(bundle.facts["models"])}
     timed = latency({name: bundle.session(form) for name, (bundle, form) in files.items()}, clips, min_seconds=min_seconds)
     shares = ratios(timed, next(iter(files)))
     rows: list[Measurement] = []

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from edgecomp import __version__
-from edgecomp.artifact import Artifact, content_hash, to_json
+from edgecomp.artifact import Artifact, content_hash, text_hash, to_json
 from edgecomp.data.audio import load_clip
 from edgecomp.errors import BundleError, nearest
 from edgecomp.runtimes import import_runtime, runtime_for, runtimes
@@ -29,7 +30,7 @@ since processors may round a sum that lies between two steps either way."""
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked: every file has the hash that bundle.json states."""
+    """A bundle that was read and checked: every file has the hash that bundle.json states, and bundle.json its own."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -64,7 +65,7 @@ class Bundle:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle and check every file against its hash.
+    """Read a bundle and check every file against its hash; bundle.json holds its own.
 
     raises: BundleError where it is no bundle, or a file is missing or was changed
     """
@@ -78,44 +79,68 @@ def read_bundle(folder: Path) -> Bundle:
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise BundleError(f"schema version {facts.get('schema') if isinstance(facts, dict) else None!r}, and this edgecomp reads {SCHEMA}",
                           where=file, fix="use the edgecomp that wrote it, or compile the bundle again")
+    if facts.pop("hash", None) != _own_hash(facts):
+        raise BundleError("bundle.json was changed after the bundle was written", where=folder, fix="compile the bundle again")
     try:
         for name, digest in facts["files"].items():
-            place = (folder / name).resolve()
-            if not place.is_relative_to(folder.resolve()) or not place.is_file():
-                raise BundleError(f"{name} is missing", where=folder, fix="copy the whole bundle, or compile it again")
-            if content_hash(place) != digest:
-                raise BundleError(f"{name} was changed after the bundle was written", where=folder, fix="compile the bundle again")
+            _check_file(folder, name, digest)
         for key, kind in (("labels", list), ("models", dict), ("preprocessing", dict), ("decision", dict), ("target", dict)):
             if not isinstance(facts[key], kind):
                 raise TypeError(key)
+        for form, model in facts["models"].items():
+            if model["file"] not in facts["files"]:
+                raise KeyError(f"the hash of {form} file {model['file']}")
     except (KeyError, TypeError, AttributeError) as why:
         raise BundleError(f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again") from None
     return Bundle(folder, facts)
 
 
-def write_bundle(folder: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray) -> None:
-    """Write a bundle's files beside its place, then move it there whole.
+def _check_file(folder: Path, name: str, digest: str) -> None:
+    place = (folder / name).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise BundleError(f"{name} lies outside the bundle", where=folder, fix="compile the bundle again")
+    if not place.is_file():
+        raise BundleError(f"{name} is missing", where=folder, fix="copy the whole bundle, or compile it again")
+    if content_hash(place) != digest:
+        raise BundleError(f"{name} was changed after the bundle was written", where=folder, fix="compile the bundle again")
+
+
+def _own_hash(facts: Mapping[str, Any]) -> str:
+    """Return the hash of bundle.json's content: thresholds and labels are worth guarding as much as files."""
+    return text_hash(to_json(facts))
+
+
+def write_bundle(folder: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray,
+                 write_evidence: Callable[[Path], None]) -> None:
+    """Write a bundle's files beside its place, then move it there whole; of several compiles the last one stays.
 
     shipped: the model file of every format
     facts:   bundle.json but for the files and their hashes
     golden:  (clips, samples) float32, real test clips to replay on a device
+    write_evidence: writes the report into a folder; it ships and is hashed like every other file
+    raises:  BundleError where something that is no bundle lies at its place
     """
     with clear_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-        try:
-            work.mkdir()
-            _fill(work, shipped, facts, golden)
-            old = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(work, folder)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if folder.exists() and not (folder / "bundle.json").is_file():
+                raise BundleError("something that is no bundle lies where the bundle goes", where=folder, fix="move it away, or give another --out")
+            for leftover in folder.parent.glob(f".{folder.name}.new-*"):  # of a killed compile; the lock is ours
+                shutil.rmtree(leftover, ignore_errors=True)
+            work, old = (folder.parent / f".{folder.name}.new-{uuid.uuid4().hex}" for _ in range(2))
+            try:
+                work.mkdir()
+                _fill(work, shipped, facts, golden, write_evidence)
+                if folder.exists():
+                    os.replace(folder, old)
+                os.replace(work, folder)
+            finally:
+                for leftover in (work, old):
+                    shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _fill(work: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray) -> None:
+def _fill(work: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray,
+          write_evidence: Callable[[Path], None]) -> None:
     models = {}
     for form, file in shipped.items():
         name = f"model{file.path.suffix}"
@@ -126,8 +151,10 @@ def _fill(work: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any],
     _write_golden(work / "golden", models, work, golden, facts)
     told = {"schema": SCHEMA, "edgecomp": __version__, **facts, "models": models}
     (work / "README.md").write_text(_readme(told), encoding="utf-8")
+    write_evidence(work)
     files = {p.relative_to(work).as_posix(): content_hash(p) for p in sorted(work.rglob("*")) if p.is_file()}
-    (work / "bundle.json").write_text(to_json({**told, "files": files}) + "\n", encoding="utf-8")
+    whole = json.loads(to_json({**told, "files": files}))
+    (work / "bundle.json").write_text(to_json({**whole, "hash": _own_hash(whole)}) + "\n", encoding="utf-8")
 
 
 def _write_golden(folder: Path, models: Mapping[str, Any], work: Path, golden: np.ndarray, facts: Mapping[str, Any]) -> None:

@@ -194,12 +194,15 @@ def compile_(
     from edgecomp.delivery import deliver
     from edgecomp.plan import plan as choose
     from edgecomp.report import terminal_table
+    from edgecomp.store import require_writable
     from edgecomp.task import load_task
 
     for device in devices:
         choose(chosen, device, settings)  # what does not fit together fails here, before any work
-    task = load_task(chosen, _store(build), data=data)
-    done = [deliver(task, device, out or build / "bundles", seed=chosen.seed, settings=settings) for device in devices]
+    store, place = _store(build), out or build / "bundles"
+    require_writable(place)
+    task = load_task(chosen, store, data=data)
+    done = [deliver(task, device, place, seed=chosen.seed, settings=settings) for device in devices]
     for one in done:
         _print(terminal_table(one.report), stderr=True)
         for warning in one.report["warnings"]:
@@ -208,10 +211,10 @@ def compile_(
     for one in done:
         if not one.failed:
             typer.echo(one.folder)
-    failed = [f"{one.folder.name}: {gate.text}" for one in done for gate in one.failed]
+    failed = [f"{one.folder.name}: {gate.name}: {gate.text}" for one in done for gate in one.failed]
     if failed:
         raise GateError(f"{len(failed)} gate{'s' if len(failed) > 1 else ''} failed\n  " + "\n  ".join(failed),
-                        where=done[0].folder, fix="read the report; change the recipe, the target's budget or the gates")
+                        where=next(one.folder for one in done if one.failed), fix="read the report; change the recipe, the target's budget or the gates")
 
 
 @app.command()

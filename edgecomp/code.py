@@ -1,9 +1,11 @@
-"""Run a Python file that a recipe names: its data generator or its teacher."""
+"""Code as data: run a Python file that a recipe names, and hash the code that a result depends on."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -27,3 +29,14 @@ def load_code(file: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+@cache
+def code_hash(*places: str) -> str:
+    """Return the hash of some of edgecomp's own files and folders, so that a changed edgecomp never reuses what an older one made.
+
+    places: relative to the package, such as "students" or "data/views.py"
+    """
+    package = Path(__file__).parent
+    files = [file for place in places for file in (sorted((package / place).rglob("*.py")) if (package / place).is_dir() else [package / place])]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -13,15 +13,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from edgecomp import __version__, progress
+from edgecomp import progress
 from edgecomp.artifact import Artifact, Port, Signature, Step, text_hash, to_json
+from edgecomp.code import code_hash
 from edgecomp.errors import PlanError
-from edgecomp.passes import Pass, Run, code_hash, name_of
+from edgecomp.passes import Pass, Run, name_of
 from edgecomp.plan import Plan, Stage
 from edgecomp.progress import say
 from edgecomp.recipe import Recipe
 from edgecomp.store import Store
 from edgecomp.task import Task, load_task
+from edgecomp.threads import one_thread
+
+
+CODE = ("students", "lowering", "passes", "training.py", "task.py", "data/views.py")
+"""What a pass's result depends on beside its settings and its input."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,8 @@ def run_pass(step: Pass, model: Artifact | None, task: Task, seed: int) -> Artif
     key = pass_key(step, model, task, seed)
 
     def build(folder: Path) -> None:
-        made = step(model, Run(task, seed, folder))
+        with one_thread():
+            made = step(model, Run(task, seed, folder))
         (folder / "artifact.json").write_text(to_json(_record(made, folder)), encoding="utf-8")
 
     if task.store.find(name_of(step), key) is None:
@@ -139,7 +146,7 @@ def run_pass(step: Pass, model: Artifact | None, task: Task, seed: int) -> Artif
 
 def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
     """Return the cache key of a pass: its settings, its input, the task, the seed and the version of the code."""
-    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, __version__, code_hash())
+    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code_hash(*CODE))
 
 
 def _settings_text(step: Pass) -> str:

@@ -60,8 +60,7 @@ def deliver(task: Task, target: Target, out: Path, *, seed: int, settings: Setti
     report = _report(proof, chosen, shipped, gates, warnings, seed)
     folder = out / f"{task.recipe.name}-{target.name}{'.rejected' if failed else ''}"
     golden = task.waveforms("test")[_spread(task, GOLDEN_CLIPS)]
-    write_bundle(folder, shipped, _facts(proof, shipped, seed), np.array(golden))
-    write_report(report, folder)
+    write_bundle(folder, shipped, _facts(proof, shipped, seed), np.array(golden), lambda work: write_report(report, work))
     return Delivered(folder, report, failed)
 
 

@@ -19,6 +19,7 @@ from edgecomp.metrics import Estimate
 from edgecomp.progress import say, track
 from edgecomp.runtimes import runtime_for
 from edgecomp.task import Task
+from edgecomp.threads import one_thread
 
 SHORT = {"peak memory above the empty process": "peak_memory", "proportional memory above the empty process": "pss",
          "anonymous memory above the empty process": "anonymous_memory", "load to first answer": "load"}
@@ -50,7 +51,7 @@ def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
         from edgecomp.students import load_student
 
         model = load_student(student.path)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             parts = [torch.softmax(model(torch.from_numpy(np.array(part))), 1).numpy()
                      for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))]
         np.save(folder / "answers.npy", np.concatenate(parts))

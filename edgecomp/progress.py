@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -45,6 +47,30 @@ def quiet() -> None:
     """Say nothing more in this process: another one shows the progress."""
     global _is_quiet
     _is_quiet = True
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what C libraries write to stderr by themselves off the terminal; our own errors say more."""
+    try:
+        own = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # replaced by something that is no file
+        own = False
+    sys.stderr.flush()
+    kept, before = os.dup(2), sys.stderr
+    sink = os.open(os.devnull, os.O_WRONLY)
+    stream = os.fdopen(os.dup(kept), "w", buffering=1) if own else None
+    os.dup2(sink, 2)
+    sys.stderr = stream or before
+    try:
+        yield
+    finally:
+        sys.stderr = before
+        os.dup2(kept, 2)
+        for number in (kept, sink):
+            os.close(number)
+        if stream is not None:
+            stream.close()
 
 
 def _bar(items: Iterable[Item], what: str, total: int | None) -> Iterator[Item]:

@@ -10,12 +10,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from edgecomp.artifact import content_hash, to_json
 from edgecomp.errors import EdgecompError, StoreError
 from edgecomp.progress import say
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SEAL = ".seal.json"
 """Written last into a result's folder: the sizes and hashes of its files."""
@@ -125,6 +129,33 @@ def _lies_in(file: object, folder: Path) -> bool:
         return False
     file, folder = Path(file).absolute(), folder.absolute()
     return file.is_relative_to(folder) or folder.is_relative_to(file)
+
+
+def require_writable(folder: Path) -> None:
+    """Create a folder and try it, so that a place that cannot be written is known before the work and not after it.
+
+    raises: StoreError
+    """
+    trial = folder / f".{uuid.uuid4().hex}"
+    with clear_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+
+
+def new_array(file: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Create a .npy file to be filled through memory.
+
+    Its room on the disk is taken at once where the system can: a full disk is then an error here, and not the death
+    of the process (SIGBUS) at the first write that finds no room.
+    """
+    import numpy as np
+
+    made = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    return made
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecomp import __version__
 from edgecomp.artifact import text_hash
+from edgecomp.code import code_hash
 from edgecomp.data.manifest import Dataset, load_dataset, waveforms
 from edgecomp.data.views import Views, draw_views, noises, render
 from edgecomp.progress import track
 from edgecomp.recipe import Recipe
-from edgecomp.store import Store
+from edgecomp.store import Store, new_array
 from edgecomp.students.front_end import FrontEnd
 from edgecomp.teachers import Teacher, load_teacher
+from edgecomp.threads import one_thread
 
 CHUNK = 256
 """Views rendered at once; bounds the memory, whatever the size of the data."""
@@ -26,7 +27,7 @@ CHUNK = 256
 class Task:
     """What is to be learnt, and everything that can be computed once and kept.
 
-    Arrays come memory-mapped from the store and are read-only.
+    What is large (waveforms, what belongs to the views) comes memory-mapped from the store and is read-only.
     """
 
     recipe: Recipe
@@ -59,7 +60,7 @@ class Task:
 
     def answers(self, split: str) -> np.ndarray:
         """Return the teacher's probabilities for a split's clips, (n, classes) float32."""
-        key = text_hash("answers", self.dataset.of(split).fingerprint, self.teacher.fingerprint, __version__)
+        key = text_hash("answers", self.dataset.of(split).fingerprint, self.teacher.fingerprint)
 
         def ask(folder: Path) -> None:
             np.save(folder / "answers.npy", self.teacher.probabilities(self.waveforms(split)).astype(np.float32))
@@ -75,12 +76,12 @@ class Task:
     def view_features(self, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of every view, not normalised, (views, frames, mels) float16."""
         shape = len(self.views), front_end.frames, front_end.mels
-        return self._over_views("view-features", repr(front_end), shape, np.float16, "computing log-mel frames",
+        return self._over_views("view-features", repr(front_end) + code_hash("students/front_end.py"), shape, np.float16, "computing log-mel frames",
                                 log_mel(front_end))
 
     def features(self, split: str, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of a split's clips, not normalised, (n, frames, mels) float32."""
-        key = text_hash("features", self.dataset.of(split).fingerprint, repr(front_end), __version__)
+        key = text_hash("features", self.dataset.of(split).fingerprint, repr(front_end), code_hash("students/front_end.py"))
 
         def compute(folder: Path) -> None:
             frames, waves = log_mel(front_end), self.waveforms(split)
@@ -91,11 +92,11 @@ class Task:
 
     def _over_views(self, name: str, what: str, shape: tuple[int, ...], dtype: type, said: str, answer) -> np.ndarray:  # noqa: ANN001
         """Keep what a function gives for the sound of every view."""
-        key = text_hash(name, self.dataset.of("train").fingerprint, self.recipe.augment, self.recipe.seed, what, __version__)
+        key = text_hash(name, self.dataset.of("train").fingerprint, self.recipe.augment, self.recipe.seed, what, code_hash("data/views.py"))
 
         def compute(folder: Path) -> None:
             waves, background = self.waveforms("train"), noises(self.views)
-            made = np.lib.format.open_memmap(folder / "views.npy", mode="w+", dtype=dtype, shape=shape)
+            made = new_array(folder / "views.npy", shape, dtype)
             starts = range(0, len(self.views), CHUNK)
             for start in track(starts, said, len(starts)):
                 rows = np.arange(start, min(start + CHUNK, len(self.views)))
@@ -119,7 +120,7 @@ def log_mel(front_end: FrontEnd):  # noqa: ANN201, a function on arrays
     module = LogMel(front_end).eval()
 
     def frames(waves: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             return module(torch.from_numpy(np.array(waves))).numpy()
 
     return frames

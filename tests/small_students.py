@@ -34,11 +34,23 @@ def sounds(clips: int, samples: int, *, rate: int = 8000, seed: int = 0) -> np.n
     return np.clip(made, -1, 1)
 
 
-def lively_student(family: str, *, seed: int = 0, rate: int = 8000, samples: int = 4000, widths: tuple[int, ...] | None = None,
-                   classes: int = 3, **front_end: float) -> Student:
+def lively_student(
+    family: str,
+    *,
+    seed: int = 0,
+    rate: int = 8000,
+    samples: int = 4000,
+    widths: tuple[int, ...] | None = None,
+    classes: int = 3,
+    **front_end: float,
+) -> Student:
     """Return a student with random weights, whose normalisation was measured on sounds and whose answers differ."""
-    config = StudentConfig(family, widths or NARROW.get(family) or import_family(family).WIDTHS, LABELS[:classes],
-                           FrontEnd.preset(rate, samples, **front_end))
+    config = StudentConfig(
+        family,
+        widths or NARROW.get(family) or import_family(family).WIDTHS,
+        LABELS[:classes],
+        FrontEnd.preset(rate, samples, **front_end),
+    )
     student = random_student(config, seed)
     heard = torch.from_numpy(sounds(16, samples, rate=rate, seed=seed + 100))
     with torch.no_grad():
@@ -69,8 +81,9 @@ def scales(student: Student, waves: np.ndarray, *, weight_bits: int = 7) -> Quan
 
     with torch.inference_mode():
         seen = activations(student.config.layers, student.body.folded(), student.front_end(torch.from_numpy(waves)))
-    return Quantisation({name: scale_for(x.min().item(), x.max().item()) for name, x in seen.items() if name != FEATURES},
-                        weight_bits)
+    return Quantisation(
+        {name: scale_for(x.min().item(), x.max().item()) for name, x in seen.items() if name != FEATURES}, weight_bits
+    )
 
 
 @dataclass(frozen=True)

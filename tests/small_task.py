@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from edgecomp.cli import main
 from tests.small_data import write_table
 
 RATE, SECONDS = 8000, 0.4
@@ -173,3 +177,40 @@ def edgecomp(*words: object, quick: bool = False, cwd: Path | None = None, timeo
     """Run edgecomp as a user does, and return its exit code, stdout and stderr."""
     return subprocess.run(command(*words, quick=quick), capture_output=True, text=True, cwd=cwd, timeout=timeout_s, check=False,
                           env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
+
+
+@dataclass(frozen=True)
+class Called:
+    """What one call of the command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*words: object) -> Called:
+    """Call the command line in this process: the same code as in a process of its own, without its start."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["edgecomp", *map(str, words)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        code = 0
+    except SystemExit as why:
+        code = why.code or 0
+    finally:
+        sys.argv = before
+    return Called(code, out.getvalue(), err.getvalue())
+
+
+def refused(called: Called | subprocess.CompletedProcess, *words: str, code: int = 2) -> str:
+    """Hold a refusal to its form: the exit code, one message of what, where and fix with these words, no traceback; returns it."""
+    err = called.err if isinstance(called, Called) else called.stderr
+    got = called.code if isinstance(called, Called) else called.returncode
+    assert got == code, f"exit code {got} instead of {code}\n{err}"
+    message = err[err.rindex("error: "):] if "error: " in err else ""
+    assert err.count("error: ") == 1 and "where: " in message and "fix:   " in message, err
+    assert "Traceback" not in err
+    for word in words:
+        assert word in message, f"{word!r} is not in\n{message}"
+    return message

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgecomp.data.audio import fit, load_clip, quiet_decoders, read_audio, resample
+from edgecomp.data.audio import fit, load_clip, read_audio, resample
 from edgecomp.errors import AudioError, DataError
+from edgecomp.progress import quiet_libraries
 from tests.small_data import write_clip
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -85,9 +86,9 @@ def test_mpg123_remarks_stay_off_the_terminal(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_stderr_works_again_after_quiet_decoders(capfd):
+def test_stderr_works_again_after_quiet_libraries(capfd):
     import os
-    with quiet_decoders():
+    with quiet_libraries():
         os.write(2, b"hidden")
     os.write(2, b"seen")
     assert capfd.readouterr().err == "seen"

@@ -9,13 +9,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecomp.students.front_end import FLOOR, HEARD, PRESETS, FrontEnd, LogMel, frame_blocks, front_end_macs, mel_filters, tables
+from edgecomp.students.front_end import (
+    FLOOR,
+    HEARD,
+    PRESETS,
+    FrontEnd,
+    LogMel,
+    frame_blocks,
+    front_end_macs,
+    mel_filters,
+    tables,
+)
 from tests.shared_data import shared_data
 from tests.small_students import sounds
 
 torch.set_num_threads(1)
 NEAR_DB, CLOSE = 40, 0.02
-"""Bands this close to their frame's loudest agree within CLOSE natural log units: float16 tables leak less than that."""
+"""Bands this close to their frame's loudest agree within CLOSE in natural log: float16 tables leak less."""
 LEAK = 2e-6
 """Largest share of a frame's power that rounding the tables to float16 moves into another band."""
 
@@ -26,7 +36,15 @@ def front_ends(draw) -> FrontEnd:
     window = 4 * draw(st.integers(8, 80))
     low = draw(st.sampled_from([0.0, 60.0, 250.0, 500.0]))
     high = draw(st.sampled_from([rate / 2, 0.95 * rate / 2, 0.475 * rate]))
-    return FrontEnd(rate, window + draw(st.integers(0, 1500)), window, draw(st.integers(16, 400)), draw(st.integers(8, 128)), low, high)
+    return FrontEnd(
+        rate,
+        window + draw(st.integers(0, 1500)),
+        window,
+        draw(st.integers(16, 400)),
+        draw(st.integers(8, 128)),
+        low,
+        high,
+    )
 
 
 def _reference(waves: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
@@ -38,8 +56,16 @@ def _reference(waves: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, np.n
     spectrum = librosa.stft(waves.astype(np.float64), n_fft=size, hop_length=front_end.hop, window=hann, center=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of bands narrower than a bin
-        mel = librosa.filters.mel(sr=front_end.sample_rate, n_fft=size, n_mels=front_end.mels, fmin=front_end.low_hz,
-                                  fmax=front_end.high_hz, htk=True, norm=None, dtype=np.float64)
+        mel = librosa.filters.mel(
+            sr=front_end.sample_rate,
+            n_fft=size,
+            n_mels=front_end.mels,
+            fmin=front_end.low_hz,
+            fmax=front_end.high_hz,
+            htk=True,
+            norm=None,
+            dtype=np.float64,
+        )
     return (mel @ np.abs(spectrum) ** 2).swapaxes(1, 2), mel.max(1) >= HEARD
 
 
@@ -53,8 +79,10 @@ def _is_librosas(waves: np.ndarray, front_end: FrontEnd) -> None:
     near = power >= loudest * 10 ** (-NEAR_DB / 10)
     assert np.abs(found - np.log(power + FLOOR))[near].max() < CLOSE
     # the total is bounded by the frame's power, which may lie outside of every band
-    frames = np.lib.stride_tricks.sliding_window_view(waves, front_end.window, axis=1)[:, ::front_end.hop].astype(np.float64)
-    whole = (frames ** 2).mean(-1, keepdims=True)
+    frames = np.lib.stride_tricks.sliding_window_view(waves, front_end.window, axis=1)[:, :: front_end.hop].astype(
+        np.float64
+    )
+    whole = (frames**2).mean(-1, keepdims=True)
     assert np.all(np.abs(np.exp(found) - FLOOR - power) <= 2e-3 * power + LEAK * whole + 1e-9)
 
 
@@ -91,10 +119,10 @@ def test_a_band_that_only_grazes_a_bin_listens_to_it():
 def test_blocks_and_their_mirror_rebuild_every_frame(front_end):
     block = np.gcd(front_end.hop, front_end.window // 4)
     wave = np.arange(front_end.samples)
-    blocks = wave[:front_end.samples // block * block].reshape(-1, block)
+    blocks = wave[: front_end.samples // block * block].reshape(-1, block)
     near, far = frame_blocks(front_end)
     halves = [rows[index].reshape(front_end.frames, -1) for rows, index in ((blocks, near), (blocks[:, ::-1], far))]
-    frames = np.lib.stride_tricks.sliding_window_view(wave, front_end.window)[::front_end.hop]
+    frames = np.lib.stride_tricks.sliding_window_view(wave, front_end.window)[:: front_end.hop]
     assert len(frames) == front_end.frames
     first, second, third, last = np.split(frames, 4, axis=1)
     assert (halves[0] == np.hstack([third, first])).all()
@@ -115,7 +143,7 @@ def test_a_full_scale_sine_has_the_power_that_the_floor_is_judged_by():
     time = np.arange(16_000) / 16_000
     sine = np.sin(2 * np.pi * loudest * 16_000 / front_end.window * time).astype(np.float32)
     power = LogMel(front_end)(torch.from_numpy(sine)[None]).exp()[0, :, 20]
-    filters = mel_filters(front_end)[loudest - 1:loudest + 2, 20]
+    filters = mel_filters(front_end)[loudest - 1 : loudest + 2, 20]
     assert np.allclose(power, 0.25 * (filters @ [0.25, 1, 0.25]), rtol=2e-3)  # Hann halves a bin's neighbours
 
 
@@ -141,7 +169,9 @@ def test_given_settings_replace_the_presets():
     assert FrontEnd.preset(8000, 8000, **given) == FrontEnd(8000, 8000, **given)
 
 
-@pytest.mark.parametrize("wrong", [{"window": 242}, {"window": 8004}, {"high_hz": 4001.0}, {"low_hz": 3900.0}, {"low_hz": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"window": 242}, {"window": 8004}, {"high_hz": 4001.0}, {"low_hz": 3900.0}, {"low_hz": -1.0}]
+)
 def test_settings_that_do_not_fit_are_refused(wrong):
     with pytest.raises(ValueError, match="window"):
         FrontEnd.preset(8000, 8000, **wrong)

@@ -22,12 +22,16 @@ torch.set_num_threads(1)
 FLOAT = 1e-5
 """Largest probability difference of a float file from torch."""
 EQUAL, TIPPED = 1e-3, 0.2
-"""Probability difference up to which a 7-bit file equals its simulation, and the share of clips that may differ more: float
-sums tip a value that lies just between two bytes, and such narrow nets carry that on to the answer."""
-SIZES = {"8 kHz": {"rate": 8000, "samples": 4000}, "16 kHz": {"rate": 16_000, "samples": 8000},
-         "a sample too many": {"rate": 16_000, "samples": 8001}, "a prime hop": {"rate": 8000, "samples": 3001, "hop": 101},
-         "windows apart": {"rate": 8000, "samples": 4000, "hop": 400, "window": 128, "mels": 17},
-         "one frame": {"rate": 8000, "samples": 2000, "hop": 1999}}
+"""Probability difference up to which a 7-bit file equals its simulation, and the share of clips that may differ more:
+float sums tip a value that lies just between two bytes, and such narrow nets carry that on to the answer."""
+SIZES = {
+    "8 kHz": {"rate": 8000, "samples": 4000},
+    "16 kHz": {"rate": 16_000, "samples": 8000},
+    "a sample too many": {"rate": 16_000, "samples": 8001},
+    "a prime hop": {"rate": 8000, "samples": 3001, "hop": 101},
+    "windows apart": {"rate": 8000, "samples": 4000, "hop": 400, "window": 128, "mels": 17},
+    "one frame": {"rate": 8000, "samples": 2000, "hop": 1999},
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def _answers(runtime: str, content: bytes, waves: np.ndarray, folder: Path) -> n
 
 def _simulated(student: Student, waves: np.ndarray, quantisation) -> np.ndarray:
     with torch.inference_mode():
-        logits = simulate(student.config.layers, student.body.folded(), quantisation, student.front_end(torch.from_numpy(waves)))
+        logits = simulate(
+            student.config.layers, student.body.folded(), quantisation, student.front_end(torch.from_numpy(waves))
+        )
         return torch.softmax(logits, 1).numpy()
 
 
@@ -64,8 +70,12 @@ def _share_apart(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("family", families())
 def test_a_float_file_answers_as_torch_does(family, seed, size, runtime, folder):
     student = _student(family, seed, size)
-    waves = np.vstack([sounds(10, SIZES[size]["samples"], rate=SIZES[size]["rate"], seed=seed + 7),
-                       np.zeros((1, SIZES[size]["samples"]), np.float32)])
+    waves = np.vstack(
+        [
+            sounds(10, SIZES[size]["samples"], rate=SIZES[size]["rate"], seed=seed + 7),
+            np.zeros((1, SIZES[size]["samples"]), np.float32),
+        ]
+    )
     wanted = probabilities(student, waves)
     assert np.ptp(wanted, axis=0).max() > 0.05  # answers that do not move would agree with anything
     found = _answers(runtime, import_runtime(runtime).lower(freeze(student), {}), waves, folder)
@@ -101,7 +111,9 @@ def test_files_agree_on_real_speech_at_a_familys_own_widths(family, folder):
     for name in runtimes():
         lower = import_runtime(name).lower
         assert np.abs(_answers(name, lower(freeze(student), {}), waves, folder) - wanted).max() < FLOAT
-        assert _share_apart(_answers(name, lower(freeze(student, quantisation), {}), waves, folder), simulated) <= TIPPED
+        assert (
+            _share_apart(_answers(name, lower(freeze(student, quantisation), {}), waves, folder), simulated) <= TIPPED
+        )
 
 
 @pytest.mark.parametrize("runtime", runtimes())
@@ -126,11 +138,14 @@ def test_an_int8_file_saves_more_than_a_byte_a_weight(family, runtime):
 @pytest.mark.parametrize("is_int8", [False, True])
 def test_an_onnx_file_passes_the_checker_and_names_its_ends(family, is_int8):
     student = _student(family, 0, "8 kHz")
-    content = import_runtime("ort").lower(freeze(student, scales(student, sounds(4, 4000)) if is_int8 else None), {"a": "ä"})
+    content = import_runtime("ort").lower(
+        freeze(student, scales(student, sounds(4, 4000)) if is_int8 else None), {"a": "ä"}
+    )
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
-    assert [(v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in (*model.graph.input, *model.graph.output)] == [
-        ("waveform", [1, 4000]), ("probabilities", [1, 3])]
+    assert [
+        (v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in (*model.graph.input, *model.graph.output)
+    ] == [("waveform", [1, 4000]), ("probabilities", [1, 3])]
     assert {p.key: p.value for p in model.metadata_props} == {"a": "ä"}
     assert len({node.name for node in model.graph.node}) == len(model.graph.node)
 
@@ -141,7 +156,9 @@ def test_every_tflite_buffer_is_aligned_and_the_signature_names_its_ends(family,
     student = _student(family, 0, "16 kHz")
     held = scales(student, sounds(4, 8000, rate=16_000)) if is_int8 else None
     content = import_runtime("litert").lower(freeze(student, held), {"a": "ä" * 5})
-    assert content[4:8] == b"TFL3" and metadata_of(content, "a").decode() == "ä" * 5 and metadata_of(content, "b") is None
+    assert (
+        content[4:8] == b"TFL3" and metadata_of(content, "a").decode() == "ä" * 5 and metadata_of(content, "b") is None
+    )
     base = np.frombuffer(content, np.uint8)
     model = schema.Model.GetRootAs(content, 0)
     filled = [model.Buffers(i).DataAsNumpy() for i in range(model.BuffersLength()) if model.Buffers(i).DataLength()]
@@ -155,10 +172,14 @@ def test_every_tflite_buffer_is_aligned_and_the_signature_names_its_ends(family,
 def test_the_front_end_and_the_softmax_stay_float_and_the_body_does_not(is_int8):
     student = _student("ds_cnn", 0, "8 kHz")
     held = scales(student, sounds(4, 4000)) if is_int8 else None
-    interpreter = Interpreter(model_content=import_runtime("litert").lower(freeze(student, held), {}),
-                              experimental_default_delegate_latest_features=False)
+    interpreter = Interpreter(
+        model_content=import_runtime("litert").lower(freeze(student, held), {}),
+        experimental_default_delegate_latest_features=False,
+    )
     kinds = {t["name"]: t["dtype"] for t in interpreter.get_tensor_details()}
-    assert all(kinds[name] == np.float32 for name in kinds if name in ("waveform", "front/normal", "features", "probabilities"))
+    assert all(
+        kinds[name] == np.float32 for name in kinds if name in ("waveform", "front/normal", "features", "probabilities")
+    )
     ours = [kind for name, kind in kinds.items() if name.startswith(("pointwise_2", "depthwise_2", "logits"))]
     assert (np.int8 in ours) == is_int8 and (np.int8 in kinds.values()) == is_int8
 
@@ -177,7 +198,9 @@ def test_the_versions_written_are_those_that_the_operators_ask_for():
 
 def test_equal_constants_are_stored_once():
     graph = TfliteGraph("test")
-    first, second, third = (graph.constant(name, np.full(4, value, np.float32)) for name, value in (("a", 1), ("b", 1), ("c", 2)))
+    first, second, third = (
+        graph.constant(name, np.full(4, value, np.float32)) for name, value in (("a", 1), ("b", 1), ("c", 2))
+    )
     assert graph.tensors[first.index].buffer == graph.tensors[second.index].buffer != graph.tensors[third.index].buffer
 
 

@@ -1,4 +1,4 @@
-"""A body is a list of layers: what is counted, folded and shaped is what torch computes; and every family keeps the contract."""
+"""A body is a list of layers: counts, shapes and folding are what torch computes; families keep the contract."""
 
 import numpy as np
 import pytest
@@ -28,26 +28,40 @@ torch.set_num_threads(1)
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 5))
 def test_same_padding_is_the_least_that_gives_one_output_a_stride(size, kernel, stride):
     wanted = -(-size // stride)
-    least = next(total for total in range(kernel + stride) if size + total >= kernel and (size + total - kernel) // stride + 1 >= wanted)
+    least = next(
+        total
+        for total in range(kernel + stride)
+        if size + total >= kernel and (size + total - kernel) // stride + 1 >= wanted
+    )
     before, after = same_padding(size, kernel, stride)
     assert before + after == least and after - before in (0, 1)
     assert (size + before + after - kernel) // stride + 1 == wanted
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 12), st.integers(1, 12), st.tuples(st.integers(1, 5), st.integers(1, 5)),
-       st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans())
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.booleans(),
+)
 def test_convolve_is_the_sum_over_a_zero_padded_window(time, mel, kernel, stride, is_depthwise):
     layer = Layer("l", "depthwise" if is_depthwise else "conv", (FEATURES,), 2, kernel, stride)
     draws = torch.Generator().manual_seed(time * 13 + mel)
-    x, weight = torch.randn(1, 2, time, mel, generator=draws), torch.randn(2, 1 if is_depthwise else 2, *kernel, generator=draws)
+    x, weight = (
+        torch.randn(1, 2, time, mel, generator=draws),
+        torch.randn(2, 1 if is_depthwise else 2, *kernel, generator=draws),
+    )
     found = convolve(x, weight, None, layer)[0]
     top, left = same_padding(time, kernel[0], stride[0])[0], same_padding(mel, kernel[1], stride[1])[0]
     padded = np.zeros((2, time + 9, mel + 9))
-    padded[:, top:top + time, left:left + mel] = x[0]
+    padded[:, top : top + time, left : left + mel] = x[0]
     for c, t, f in np.ndindex(*found.shape):
-        window = padded[:, t * stride[0]:t * stride[0] + kernel[0], f * stride[1]:f * stride[1] + kernel[1]]
-        assert found[c, t, f].item() == pytest.approx(((window[c:c + 1] if is_depthwise else window) * weight[c].numpy()).sum(), abs=1e-4)
+        window = padded[:, t * stride[0] : t * stride[0] + kernel[0], f * stride[1] : f * stride[1] + kernel[1]]
+        assert found[c, t, f].item() == pytest.approx(
+            ((window[c : c + 1] if is_depthwise else window) * weight[c].numpy()).sum(), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("family", families())
@@ -88,7 +102,7 @@ def test_a_family_keeps_the_contract_at_any_widths(family):
         names = [FEATURES, *(layer.name for layer in layers)]
         assert len(set(names)) == len(names)
         for place, layer in enumerate(layers):
-            assert set(layer.inputs) <= set(names[:place + 1])  # a layer reads what came before it
+            assert set(layer.inputs) <= set(names[: place + 1])  # a layer reads what came before it
             assert layer.op in ("conv", "depthwise", "add", "mean", "dense")
             assert layer.width is None or layer.channels == widths[layer.width]
         assert {layer.width for layer in layers} - {None} == set(range(len(widths)))
@@ -96,7 +110,9 @@ def test_a_family_keeps_the_contract_at_any_widths(family):
         for layer in layers:
             if layer.op in ("depthwise", "add", "mean"):  # these lose the channels that they read, and no others
                 assert {channels[name] for name in layer.inputs} == {(layer.channels, layer.width)}, layer.name
-        assert layers[-1].op == "dense" and layers[-1].channels == 5 and not layers[-1].relu and layers[-1].width is None
+        assert (
+            layers[-1].op == "dense" and layers[-1].channels == 5 and not layers[-1].relu and layers[-1].width is None
+        )
         assert [layer.op for layer in layers].count("mean") == 1 and layers[-2].op == "mean"
         assert Body(layers).eval()(torch.randn(3, 20, 16)).shape == (3, 5)
 
@@ -142,8 +158,10 @@ def test_parameters_count_what_is_stored_after_folding(family):
 def test_an_unknown_family_is_refused_with_the_nearest_name():
     with pytest.raises(RecipeError) as error:
         StudentConfig("ds_cn", (8,), ("a", "b"), FrontEnd.preset(8000, 8000))
-    assert str(error.value) == ("unknown student family 'ds_cn'\n  where: [student] family\n"
-                                "  fix:   did you mean 'ds_cnn'? allowed: " + ", ".join(families()))
+    assert str(error.value) == (
+        "unknown student family 'ds_cn'\n  where: [student] family\n"
+        "  fix:   did you mean 'ds_cnn'? allowed: " + ", ".join(families())
+    )
 
 
 def test_a_student_takes_waveforms_and_gives_logits():

@@ -28,14 +28,25 @@ def _swapped(rows: int) -> np.ndarray:
 
 
 def _all(**changed: np.ndarray) -> dict[str, np.ndarray]:
-    names = {"torch": "torch", "float_onnx": "float onnx", "float_tflite": "float tflite", "int8_onnx": "int8 onnx", "int8_tflite": "int8 tflite"}
+    names = {
+        "torch": "torch",
+        "float_onnx": "float onnx",
+        "float_tflite": "float tflite",
+        "int8_onnx": "int8 onnx",
+        "int8_tflite": "int8 tflite",
+    }
     return {name: changed.get(key, TORCH) for key, name in names.items()}
 
 
 def test_every_file_is_held_against_torch_and_the_int8_files_against_each_other():
     found = parities(_all(), Verify())
-    assert [(p.a, p.b) for p in found] == [("float onnx", "torch"), ("float tflite", "torch"), ("int8 onnx", "torch"),
-                                           ("int8 tflite", "torch"), ("int8 onnx", "int8 tflite")]
+    assert [(p.a, p.b) for p in found] == [
+        ("float onnx", "torch"),
+        ("float tflite", "torch"),
+        ("int8 onnx", "torch"),
+        ("int8 tflite", "torch"),
+        ("int8 onnx", "int8 tflite"),
+    ]
     assert all(p.passed and p.agreement == 1 and p.largest_difference == 0 and p.n == 200 for p in found)
     assert [set(p.bounds) for p in found] == [{"largest"}] * 2 + [{"agreement", "mean"}] * 2 + [{"agreement"}]
 
@@ -55,7 +66,12 @@ def test_a_float_file_is_bound_by_its_largest_difference(by, passed):
 def test_an_int8_file_is_bound_by_its_decisions(rows, passed):
     """Two of 200 clips are just 99 %; both comparisons of that file say so."""
     *_, onnx, tflite, both = parities(_all(int8_onnx=_swapped(rows)), Verify(int8_mean=1.0))
-    assert onnx.agreement == pytest.approx(1 - rows / 200) and onnx.passed is passed and both.passed is passed and tflite.passed
+    assert (
+        onnx.agreement == pytest.approx(1 - rows / 200)
+        and onnx.passed is passed
+        and both.passed is passed
+        and tflite.passed
+    )
 
 
 @pytest.mark.parametrize("bound, passed", [(1.01, True), (0.99, False)])

@@ -28,11 +28,18 @@ from tests.small_students import LABELS, NARROW, SmallTask, lively_student
 torch.set_num_threads(1)
 TASK = SmallTask()
 NAMES = sorted(p.stem for p in Path(passes.__file__).parent.glob("*.py") if p.stem != "__init__")
-SMALL = {"build": Build("ds_cnn", (8, 8, 8, 8, 8), TASK.front_end), "distil": Distil(epochs=2, batch=8),
-         "finetune": Finetune(epochs=1, batch=8), "prune": Prune(keep=0.5, round_to=4), "quantise": Quantise(weight_bits=7),
-         "export": Export("ort")}
+SMALL = {
+    "build": Build("ds_cnn", (8, 8, 8, 8, 8), TASK.front_end),
+    "distil": Distil(epochs=2, batch=8),
+    "finetune": Finetune(epochs=1, batch=8),
+    "prune": Prune(keep=0.5, round_to=4),
+    "quantise": Quantise(weight_bits=7),
+    "export": Export("ort"),
+}
 PASSES = [*SMALL.values(), Export("litert"), Distil(epochs=1, label_weight=1.0)]
-EACH = pytest.mark.parametrize("step", PASSES, ids=lambda step: f"{name_of(step)} {'' if step not in PASSES[-2:] else 2}".strip())
+EACH = pytest.mark.parametrize(
+    "step", PASSES, ids=lambda step: f"{name_of(step)} {'' if step not in PASSES[-2:] else 2}".strip()
+)
 
 
 def _run(folder: Path, task: SmallTask = TASK, seed: int = 0) -> Run:
@@ -63,7 +70,9 @@ def test_a_pass_is_a_frozen_dataclass_named_as_its_file(name):
     assert is_dataclass(kind) and kind.__dataclass_params__.frozen and kind.__doc__
     assert name_of(SMALL[name]) == name and isinstance(SMALL[name], kind)
     assert isinstance(kind.takes, str) and not {"takes", "gives"} & {field.name for field in fields(kind)}
-    assert eval(repr(SMALL[name]), {kind.__name__: kind, "FrontEnd": type(TASK.front_end)}) == SMALL[name]  # an honest key
+    assert (
+        eval(repr(SMALL[name]), {kind.__name__: kind, "FrontEnd": type(TASK.front_end)}) == SMALL[name]
+    )  # an honest key
 
 
 def test_the_passes_with_settings_are_tables_of_the_recipe():
@@ -84,7 +93,10 @@ def test_a_pass_keeps_its_word(step, start, tmp_path):
     assert told.input_hash == input_hash and told.output_hash == first.hash == content_hash(first.path)
     # its input stays, and it writes into its own folder alone
     assert (before.hash if before else "") == input_hash
-    assert first.path.is_relative_to(tmp_path / "first") and sorted(p.name for p in tmp_path.iterdir()) == ["first", "second"]
+    assert first.path.is_relative_to(tmp_path / "first") and sorted(p.name for p in tmp_path.iterdir()) == [
+        "first",
+        "second",
+    ]
     # bit for bit again
     assert _files(tmp_path / "first") == _files(tmp_path / "second") and first.hash == second.hash
     assert to_json(told) == to_json(second.trail[-1]) and str(tmp_path) not in to_json(told)
@@ -105,7 +117,13 @@ def test_another_seed_gives_another_student(step, start, tmp_path):
 @pytest.mark.parametrize("family", families())
 def test_the_chain_from_build_to_both_files_works_for_every_family(family, tmp_path):
     model = None
-    steps = [Build(family, NARROW.get(family, ()), TASK.front_end), SMALL["distil"], SMALL["prune"], SMALL["finetune"], SMALL["quantise"]]
+    steps = [
+        Build(family, NARROW.get(family, ()), TASK.front_end),
+        SMALL["distil"],
+        SMALL["prune"],
+        SMALL["finetune"],
+        SMALL["quantise"],
+    ]
     for place, step in enumerate(steps):
         model = step(model, _run(tmp_path / str(place)))
     assert [step.name for step in model.trail] == ["build", "distil", "prune", "finetune", "quantise"]
@@ -126,7 +144,9 @@ def test_build_measures_the_front_ends_constants_on_the_training_split(tmp_path)
     features = TASK.features("train", TASK.front_end)
     assert np.allclose(student.front_end.mean, features.mean((0, 1)), atol=1e-4)
     assert np.allclose(student.front_end.std, np.maximum(features.std((0, 1), ddof=1), 0.1), atol=1e-3)
-    assert Build("ds_cnn", (), TASK.front_end)(None, _run(tmp_path / "b")).trail[-1].facts == {"widths": list(import_family("ds_cnn").WIDTHS)}
+    assert Build("ds_cnn", (), TASK.front_end)(None, _run(tmp_path / "b")).trail[-1].facts == {
+        "widths": list(import_family("ds_cnn").WIDTHS)
+    }
 
 
 def test_prune_shrinks_the_widths_and_says_by_how_much(start, tmp_path):
@@ -143,7 +163,10 @@ def test_quantise_keeps_the_weights_and_adds_scales_for_every_tensor(start, tmp_
     held = quantisation_of(after.path)
     assert isinstance(held, Quantisation) and held.weight_bits == 7 and quantisation_of(before.path) is None
     assert set(held.activations) == {layer.name for layer in load_student(after.path).config.layers}
-    assert all((after.path / name).read_bytes() == (before.path / name).read_bytes() for name in ("config.json", "weights.safetensors"))
+    assert all(
+        (after.path / name).read_bytes() == (before.path / name).read_bytes()
+        for name in ("config.json", "weights.safetensors")
+    )
     facts = after.trail[-1].facts
     tried = facts["mean_probability_difference_on_validation"]
     assert tried[facts["estimator"]] == min(tried.values()) < 0.05 and len(tried) > 2
@@ -159,17 +182,26 @@ def test_quantise_never_listens_to_the_test_split(start, tmp_path):
         step(start(step), _run(tmp_path / name_of(step), Deaf()))
 
 
-@pytest.mark.parametrize("step, said", [
-    (Quantise(weight_bits=6), "weight_bits is 6, and may be 7 or 8"), (Quantise(clips=0), "clips is 0, and must be 1 or more"),
-    (Prune(keep=0.0), "keep is 0.0, and must be above 0 and at most 1"), (Prune(keep=1.01), "keep is 1.01, and must be above 0 and at most 1"),
-    (Prune(keep=float("nan")), "keep is nan, and must be above 0 and at most 1"),
-    (Prune(round_to=0), "round_to is 0 and clips is 512, and both must be 1 or more"),
-    (Build("ds_cnn", (8, 8), TASK.front_end), "ds_cnn has 5 widths, and [student] widths gives 2"),
-    (Build("ds_cnn", (8, 8, 0, 8, 8), TASK.front_end), "[student] widths has 0, and a width is 1 or more"),
-    (Distil(label_weight=2.0), "label_weight is 2.0, and must be from 0 to 1"), (Distil(epochs=0), "epochs is 0, and must be 1 or more"),
-    (Distil(mask=2.0), "mask is 2.0, and must be from 0 to 1"), (Finetune(temperature=0.0), "temperature is 0.0, and must be above 0"),
-    (Finetune(batch=0), "batch is 0, and must be 1 or more"),
-    (Export("tensorrt"), f"runtime is 'tensorrt', and may be {', '.join(runtimes())}")], ids=repr)
+@pytest.mark.parametrize(
+    "step, said",
+    [
+        (Quantise(weight_bits=6), "weight_bits is 6, and may be 7 or 8"),
+        (Quantise(clips=0), "clips is 0, and must be 1 or more"),
+        (Prune(keep=0.0), "keep is 0.0, and must be above 0 and at most 1"),
+        (Prune(keep=1.01), "keep is 1.01, and must be above 0 and at most 1"),
+        (Prune(keep=float("nan")), "keep is nan, and must be above 0 and at most 1"),
+        (Prune(round_to=0), "round_to is 0 and clips is 512, and both must be 1 or more"),
+        (Build("ds_cnn", (8, 8), TASK.front_end), "ds_cnn has 5 widths, and [student] widths gives 2"),
+        (Build("ds_cnn", (8, 8, 0, 8, 8), TASK.front_end), "[student] widths has 0, and a width is 1 or more"),
+        (Distil(label_weight=2.0), "label_weight is 2.0, and must be from 0 to 1"),
+        (Distil(epochs=0), "epochs is 0, and must be 1 or more"),
+        (Distil(mask=2.0), "mask is 2.0, and must be from 0 to 1"),
+        (Finetune(temperature=0.0), "temperature is 0.0, and must be above 0"),
+        (Finetune(batch=0), "batch is 0, and must be 1 or more"),
+        (Export("tensorrt"), f"runtime is 'tensorrt', and may be {', '.join(runtimes())}"),
+    ],
+    ids=repr,
+)
 def test_a_pass_refuses_with_the_value_and_what_is_allowed(step, said, tmp_path):
     assert step.refuse(None, _run(tmp_path / "run")) == said
 
@@ -180,4 +212,7 @@ def test_a_teacher_whose_outputs_may_not_train_is_not_asked(step, tmp_path):
     assert "outputs may not train another model" in step.refuse(None, _run(tmp_path / "a", closed))
     assert replace(step, label_weight=1.0).refuse(None, _run(tmp_path / "b", closed)) is None
     for outputs_may_train in ("yes", "unknown"):
-        assert step.refuse(None, _run(tmp_path / outputs_may_train, SmallTask(outputs_may_train=outputs_may_train))) is None
+        assert (
+            step.refuse(None, _run(tmp_path / outputs_may_train, SmallTask(outputs_may_train=outputs_may_train)))
+            is None
+        )

@@ -1,4 +1,4 @@
-"""Training: Hinton's loss on numbers, repetition bit for bit, the best epoch kept, and a clear end where it diverges."""
+"""Training: Hinton's loss on numbers, repetition bit for bit, the best epoch kept, a clear end where it diverges."""
 
 from dataclasses import replace
 
@@ -21,7 +21,9 @@ def _student(seed: int = 0) -> Student:
     return lively_student("ds_cnn", seed=seed, samples=TASK.samples, widths=(4, 4, 4, 4, 4))
 
 
-def _fit(student: Student, task: SmallTask = TASK, objective: Objective = BOTH, schedule: Schedule = SCHEDULE, seed: int = 0) -> Fitted:
+def _fit(
+    student: Student, task: SmallTask = TASK, objective: Objective = BOTH, schedule: Schedule = SCHEDULE, seed: int = 0
+) -> Fitted:
     return fit(student, task, objective, schedule, seed=seed, said="test")
 
 
@@ -41,8 +43,10 @@ def test_the_loss_is_hintons_by_hand(label_weight, temperature):
     soft = _softmax(TEACHER / temperature)
     hard = -(LABELS * np.log(_softmax(LOGITS))).sum(axis=1).mean()
     divergence = (soft * np.log(soft / _softmax(LOGITS / temperature))).sum(axis=1).mean()
-    wanted = label_weight * hard + (1 - label_weight) * temperature ** 2 * divergence
-    found = distillation_loss(*map(torch.tensor, (LOGITS, LABELS, _softmax(TEACHER))), Objective(label_weight, temperature))
+    wanted = label_weight * hard + (1 - label_weight) * temperature**2 * divergence
+    found = distillation_loss(
+        *map(torch.tensor, (LOGITS, LABELS, _softmax(TEACHER))), Objective(label_weight, temperature)
+    )
     assert found.item() == pytest.approx(wanted, rel=1e-6)
 
 
@@ -94,9 +98,15 @@ def test_a_student_learns_the_tones_and_its_front_end_stays_as_it_was():
     assert all(torch.equal(value, before[key]) for key, value in student.front_end.state_dict().items())
 
 
-@pytest.mark.parametrize("scores, best", [
-    ([(0.5, -1.0), (0.8, -0.5), (0.7, -0.1)], 2), ([(0.5, -1.0), (0.5, -0.4), (0.5, -0.6)], 2), ([(0.9, -1.0), (0.5, -0.1), (0.1, -0.1)], 1),
-    ([(0.5, -1.0), (0.9, float("nan")), (0.4, -0.1)], 1)])
+@pytest.mark.parametrize(
+    "scores, best",
+    [
+        ([(0.5, -1.0), (0.8, -0.5), (0.7, -0.1)], 2),
+        ([(0.5, -1.0), (0.5, -0.4), (0.5, -0.6)], 2),
+        ([(0.9, -1.0), (0.5, -0.1), (0.1, -0.1)], 1),
+        ([(0.5, -1.0), (0.9, float("nan")), (0.4, -0.1)], 1),
+    ],
+)
 def test_the_best_epoch_by_accuracy_then_loss_is_kept(monkeypatch, scores, best):
     seen = []
 
@@ -133,15 +143,18 @@ def test_a_fit_that_diverges_is_a_clear_error():
 
     with pytest.raises(EdgecompError) as error:
         _fit(_student(), Broken())
-    assert str(error.value) == ("the training diverged: the loss is not a number\n  where: test\n"
-                                "  fix:   lower learning_rate, which is 0.01")
+    assert str(error.value) == (
+        "the training diverged: the loss is not a number\n  where: test\n  fix:   lower learning_rate, which is 0.01"
+    )
 
 
 def test_every_epoch_hears_every_clip_once_as_another_view():
     inputs = _Inputs.of(_student(), TASK, BOTH)
     marked = replace(inputs, answers=torch.arange(len(TASK.views)))
-    seen = [sorted(torch.cat([rows for _, _, rows in marked.epoch(epoch, SCHEDULE, np.random.default_rng(epoch))]).tolist())
-            for epoch in range(1, 4)]
+    seen = [
+        sorted(torch.cat([rows for _, _, rows in marked.epoch(epoch, SCHEDULE, np.random.default_rng(epoch))]).tolist())
+        for epoch in range(1, 4)
+    ]
     assert all(sorted(row % TASK.clips for row in rows) == list(range(TASK.clips)) for rows in seen)
     assert sorted(row for rows in seen for row in rows) == list(range(3 * TASK.clips))  # three epochs, three views
 
@@ -169,18 +182,40 @@ def test_the_rate_rises_for_a_twentieth_and_falls_to_nothing():
     assert 8 <= top <= 12 and rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
 
 
-@pytest.mark.parametrize("wrong", [{"label_weight": 1.1}, {"label_weight": -0.1}, {"temperature": 0.0}, {"temperature": float("nan")},
-                                   {"temperature": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label_weight": 1.1},
+        {"label_weight": -0.1},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+    ],
+)
 def test_objectives_that_mean_nothing_are_named(wrong):
     assert next(iter(wrong)) in unfit(replace(BOTH, **wrong), SCHEDULE)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")},
-                                   {"weight_decay": -1.0}, {"patience": -1}, {"mask": 1.5}, {"mask": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -1.0},
+        {"patience": -1},
+        {"mask": 1.5},
+        {"mask": -0.1},
+    ],
+)
 def test_schedules_that_cannot_be_followed_are_named(wrong):
     said = unfit(BOTH, replace(SCHEDULE, **wrong))
     assert next(iter(wrong)) in said and str(next(iter(wrong.values()))) in said
 
 
 def test_sensible_settings_are_fit():
-    assert unfit(BOTH, SCHEDULE) is None and unfit(Objective(1.0, 1.0), replace(SCHEDULE, mask=1.0, weight_decay=0.0)) is None
+    assert (
+        unfit(BOTH, SCHEDULE) is None
+        and unfit(Objective(1.0, 1.0), replace(SCHEDULE, mask=1.0, weight_decay=0.0)) is None
+    )

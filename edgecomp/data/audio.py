@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from edgecomp.errors import AudioError
+from edgecomp.progress import quiet_libraries
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """What libsndfile decodes for us (MP3 through its own mpg123, since libsndfile 1.1)."""
@@ -84,33 +81,9 @@ def fit(wave: np.ndarray, samples: int, how: str) -> np.ndarray:
 
 def load_clip(path: Path, *, sample_rate: int, samples: int, fit: str) -> np.ndarray:
     """Read one file as a model wants it: (samples,) float32 at sample_rate Hz; raises AudioError."""
-    with quiet_decoders():
+    with quiet_libraries():
         wave, rate = read_audio(path)
     return _fit(resample(wave, rate, sample_rate), samples, fit)
-
-
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Keep mpg123's own remarks off the terminal: our errors name the file, its remarks do not."""
-    try:
-        own = sys.stderr.fileno() == 2
-    except (AttributeError, OSError, ValueError):  # replaced by something that is no file
-        own = False
-    sys.stderr.flush()
-    kept, before = os.dup(2), sys.stderr
-    sink = os.open(os.devnull, os.O_WRONLY)
-    stream = os.fdopen(os.dup(kept), "w", buffering=1) if own else None
-    os.dup2(sink, 2)
-    sys.stderr = stream or before
-    try:
-        yield
-    finally:
-        sys.stderr = before
-        os.dup2(kept, 2)
-        for number in (kept, sink):
-            os.close(number)
-        if stream is not None:
-            stream.close()
 
 
 _fit = fit  # load_clip has a parameter of that name

@@ -14,15 +14,15 @@ import numpy as np
 from edgecomp import __version__
 from edgecomp.artifact import text_hash
 from edgecomp.code import load_code
-from edgecomp.data.audio import load_clip, quiet_decoders
+from edgecomp.data.audio import load_clip
 from edgecomp.data.faults import Finding, Sifted, sift
 from edgecomp.data.rows import Clip, list_clips
 from edgecomp.data.scan import Facts, scan
 from edgecomp.data.splits import SIDES, require_all_sides
 from edgecomp.errors import DataError, EdgecompError, nearest
-from edgecomp.progress import track
+from edgecomp.progress import quiet_libraries, track
 from edgecomp.recipe import Recipe
-from edgecomp.store import Store
+from edgecomp.store import Store, new_array
 
 __all__ = ["Clip", "Dataset", "data_folder", "load_dataset", "sifted", "waveforms"]
 
@@ -99,9 +99,8 @@ def waveforms(dataset: Dataset, store: Store) -> np.ndarray:
 
     def decode(work: Path) -> None:
         files = [dataset.folder / clip.path for clip in dataset.clips]
-        waves = np.lib.format.open_memmap(work / "waveforms.npy", mode="w+", dtype=np.float32,
-                                          shape=(len(files), dataset.samples))
-        with quiet_decoders(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        waves = new_array(work / "waveforms.npy", (len(files), dataset.samples), np.float32)
+        with quiet_libraries(), ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = pool.map(lambda file: load_clip(file, **how), files)
             for row, wave in enumerate(track(decoded, "decoding audio", len(files))):
                 waves[row] = wave

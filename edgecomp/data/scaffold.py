@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from edgecomp.data.audio import SUFFIXES, quiet_decoders
+from edgecomp.data.audio import SUFFIXES
 from edgecomp.data.rows import AUDIOFOLDER, find_audio, read_table, split_names
 from edgecomp.errors import DataError
+from edgecomp.progress import quiet_libraries
 from edgecomp.recipe import Split
 
 LOOKED_AT = 500
@@ -126,7 +127,7 @@ def _rate_and_length(guess: _Guess) -> tuple[int, float, str]:
     import soundfile
 
     rates, lengths = Counter(), []
-    with quiet_decoders():
+    with quiet_libraries():
         for file in guess.files[::math.ceil(len(guess.files) / LOOKED_AT)]:
             try:
                 info = soundfile.info(guess.folder / file)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from edgecomp.artifact import text_hash
-from edgecomp.data.audio import quiet_decoders, read_audio
+from edgecomp.data.audio import read_audio
 from edgecomp.errors import AudioError
-from edgecomp.progress import track
+from edgecomp.progress import quiet_libraries, track
 from edgecomp.store import Store, clear_errors, write_atomically
 
 FORMAT = 1
@@ -59,7 +59,7 @@ def scan(folder: Path, paths: Iterable[str], store: Store) -> dict[str, Facts]:
     known = {path: memory[path][1] for path in paths if path in memory and memory[path][0] == stamps[path]}
     fresh = [path for path in paths if path not in known]
     if fresh:
-        with quiet_decoders(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with quiet_libraries(), ThreadPoolExecutor(os.cpu_count()) as pool:
             read = pool.map(lambda path: look(folder / path), fresh)
             known |= dict(zip(fresh, track(read, "reading audio", len(fresh)), strict=True))
         rows = {path: [stamps[path], asdict(known[path])] for path in paths}

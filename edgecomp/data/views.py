@@ -70,7 +70,7 @@ def draw_views(clips: int, augment: Augment, sample_rate: int, seed: int) -> Vie
 def noises(views: Views) -> np.ndarray:
     """Return the background noises, (NOISES, samples) float32 of power 1: coloured from rumble to hiss.
 
-    The slope of each spectrum is drawn from -2 (brown) to 0.5 (bluish).
+    The slopes of their spectra lie evenly between -2 (brown) and 0.5 (bluish).
     """
     rng = np.random.default_rng([views.seed, 11])
     samples = NOISE_S * views.sample_rate
@@ -100,7 +100,8 @@ def render(waves: np.ndarray, views: Views, rows: np.ndarray, background: np.nda
             level = np.sqrt(np.mean(sound ** 2)) * 10 ** (-views.snr_db[row] / 20)
             start = views.offset[row]
             sound = sound + level * _span(background[views.noise[row]], start, len(sound))
-        sounds[place] = np.clip(views.gain[row] * sound, -1, 1)
+        is_varied = row >= len(waves)
+        sounds[place] = np.clip(views.gain[row] * sound, -1, 1) if is_varied else sound
     return sounds
 
 

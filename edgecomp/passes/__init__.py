@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -58,13 +56,3 @@ def student_artifact(step: object, student: Student, run: Run, before: Artifact 
     save_student(student, folder)
     made = Step(name_of(step), asdict(step), facts, before.hash if before else "", content_hash(folder), run.seed)
     return Artifact("torch", folder, signature_of(student.config), (*(before.trail if before else ()), made))
-
-
-@cache
-def code_hash() -> str:
-    """Return the hash of the code that passes depend on, so that a changed edgecomp never reuses what an older one made."""
-    package = Path(__file__).parents[1]
-    files = [package / "training.py", package / "task.py", package / "data" / "views.py"]
-    for room in ("students", "lowering", "passes"):
-        files += sorted((package / room).glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

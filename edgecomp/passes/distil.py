@@ -24,7 +24,7 @@ class Distil:
     learning_rate: float = 4e-3
     weight_decay: float = 2e-3
     patience: int = 0
-    mask: float = 0.0
+    mask: float = 0.2
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
         if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":

@@ -23,6 +23,7 @@ class Finetune:
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 2e-3
+    mask: float = 0.1
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
         if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecomp.errors import BundleError
+from edgecomp.progress import quiet_libraries
 
 if TYPE_CHECKING:
     from edgecomp.students import Frozen
@@ -32,8 +33,9 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        with quiet_libraries():  # it says on stderr that it made its delegate
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as why:
         raise BundleError(f"LiteRT cannot load this file: {str(why).splitlines()[0]}", where=path,
                           fix="compile the bundle again") from None
@@ -55,7 +57,10 @@ def read_metadata(path: Path) -> str | None:
     from edgecomp.lowering.flatbuffer import metadata_of
 
     try:
-        found = metadata_of(path.read_bytes(), "edgecomp")
+        content = path.read_bytes()
+        if content[4:8] != b"TFL3":
+            raise ValueError("it does not begin as one")
+        found = metadata_of(content, "edgecomp")
     except Exception as why:  # the schema's reader meets damaged bytes with whatever they lead to
         raise BundleError(f"this is no whole TFLite file: {why}", where=path, fix="compile the bundle again") from None
     return None if found is None else found.decode()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 FLOOR = 1e-8
-"""Added to a band's power before the logarithm; 50 dB below a loud voice (a full-scale sine has power 0.25)."""
+"""Added to a band's power before the logarithm; 74 dB below a full-scale sine, whose power is 0.25."""
 HEARD = 1e-3
 """A band none of whose bins weighs this much is as good as empty: it would hear a loud voice 30 dB below the others."""
 PRESETS = {8_000: dict(window=240, hop=160, low_hz=60.0, high_hz=3_800.0, mels=40),

@@ -20,16 +20,18 @@ def channel_importance(student: Student, features: Tensor, targets: Tensor) -> d
 
     features: (n, frames, mels), normalised; targets: (n,) int64
     returns:  by width index, (channels,) float32, >= 0; larger means keep
+    A channel that a depthwise filter follows is gated behind it, where its bias is seen too.
     source:   Molchanov et al. 2019, arXiv:1906.10771, eq. 8: the squared first-order Taylor term of a gate on each
               channel, summed over examples
     """
     config = student.config
     gates = {width: torch.ones(len(features), channels, requires_grad=True) for width, channels in enumerate(config.widths)}
     weights = student.body.folded()
+    filtered = {layer.inputs[0] for layer in config.layers if layer.op == "depthwise"}
     seen = {FEATURES: features.unsqueeze(1)}
     for layer in config.layers:
         x = apply(layer, weights.get(layer.name), [seen[name] for name in layer.inputs])
-        if layer.op == "conv" and layer.width is not None:
+        if layer.op in ("conv", "depthwise") and layer.width is not None and layer.name not in filtered:
             x = x * gates[layer.width][:, :, None, None]
         seen[layer.name] = x
     loss = functional.cross_entropy(seen[config.layers[-1].name], targets, reduction="sum")
