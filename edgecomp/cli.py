@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tomllib
 from dataclasses import asdict
@@ -323,19 +324,30 @@ def report(
     typer.echo(out)
 
 
+class Stopped(BaseException):
+    """The user pressed Ctrl-C. Not KeyboardInterrupt, which Typer answers itself, and differently in each version."""
+
+
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
+    before = signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except EdgecompError as why:
         _say(f"error: {why}")
         sys.exit(why.exit_code)
-    except KeyboardInterrupt:
+    except Stopped:
         _say("stopped; finished steps are kept, and the same command goes on from there")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         sys.stderr.close()
         sys.exit(0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
 
 
 def recipe_named(name: str, seed: int | None = None) -> Recipe:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 from edgecomp import progress
 from edgecomp.artifact import Artifact, Port, Signature, Step, text_hash, to_json
 from edgecomp.code import code_hash
-from edgecomp.errors import PlanError
+from edgecomp.errors import EdgecompError, PlanError
 from edgecomp.passes import Pass, Run, name_of
 from edgecomp.plan import Plan, Stage
 from edgecomp.progress import say
@@ -26,8 +29,8 @@ from edgecomp.task import Task, load_task
 from edgecomp.threads import one_thread
 
 
-CODE = ("students", "lowering", "passes", "training.py", "task.py", "data/views.py")
-"""What a pass's result depends on beside its settings and its input."""
+CODE = ("students", "training.py", "task.py", "data/views.py", "passes/__init__.py")
+"""What every pass's result depends on beside its own file, its settings and its input."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,22 @@ def _aside(plan: Plan, task: Task, seed: int) -> Iterator[set[str]]:
         return
     task.teacher  # noqa: B018, trained here once, and not in two processes
     task.view_features(alone[0].passes[0].front_end)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone) as pool:
-        jobs = [pool.submit(_in_process, stage, plan, task.recipe, task.dataset.folder, task.store.folder, seed) for stage in alone]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_follow_the_parent) as pool:
+        with _without_interrupts():  # what starts here inherits that, and leaves interrupts to us
+            jobs = [pool.submit(_in_process, stage, plan, task.recipe, task.dataset.folder, task.store.folder, seed) for stage in alone]
+        names = ", ".join(stage.name for stage in alone)
         try:
             yield {stage.name for stage in alone}
+            say(f"waiting for {names}")
+            for job in jobs:
+                job.result()
+        except BrokenProcessPool:
+            raise EdgecompError(f"the process for {names} was ended from outside", where=task.store.folder, fix="memory may have run out; "
+                                "run the same command again, it goes on from the last finished step") from None
         except BaseException:
             for process in list(pool._processes.values()):  # the pool has no other way to end a running job
                 process.terminate()
             raise
-        say(f"waiting for {', '.join(stage.name for stage in alone)}")
-        for job in jobs:
-            job.result()
 
 
 def _is_unfinished(stage: Stage, task: Task, seed: int) -> bool:
@@ -107,8 +115,27 @@ def _in_process(stage: Stage, plan: Plan, recipe: Recipe, data: Path, build: Pat
     run_stage(stage, {}, plan, load_task(recipe, Store(build), data=data), seed)
 
 
-def _leave_interrupts_alone() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _follow_the_parent() -> None:
+    """End when the parent asks, tidily, and when it ends: a killed compile would leave this process waiting for ever."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def check_fit(plan: Plan, task: Task, seed: int) -> None:
@@ -146,7 +173,9 @@ def run_pass(step: Pass, model: Artifact | None, task: Task, seed: int) -> Artif
 
 def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
     """Return the cache key of a pass: its settings, its input, the task, the seed and the version of the code."""
-    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code_hash(*CODE))
+    name = name_of(step)
+    code = code_hash(*CODE, f"passes/{name}.py", *(("lowering",) if name == "export" else ()))
+    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code)
 
 
 def _settings_text(step: Pass) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ SEAL = ".seal.json"
 """Written last into a result's folder: the sizes and hashes of its files."""
 HASHED_BYTES = 1 << 23
 """Files up to this size are hashed again on every look-up; 8 MB took 14 ms on a busy 2-core machine."""
-FULL = "No space left on device"
+FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
+"""How writers that give no error number say that the disk is full: native ones, and NumPy's of arrays."""
 
 
 class Store:
@@ -114,7 +116,7 @@ def clear_errors(folder: Path) -> Iterator[None]:
         raise
     except Exception as why:
         code = getattr(why, "errno", None)
-        if code in (errno.ENOSPC, errno.EDQUOT) or FULL in str(why):  # native writers only have the text
+        if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(why)):
             raise StoreError("the disk is full; nothing half-written was kept", where=folder, fix="free some space "
                              "or give another --build folder, and run the same command again") from why
         if isinstance(why, OSError) and (code == errno.EROFS or _lies_in(why.filename2 or why.filename, folder)):

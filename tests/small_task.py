@@ -63,7 +63,7 @@ mix_share = 0.0
 noise_share = 0.2
 
 [gates]
-max_loss = 0.5
+max_loss = 1.0
 
 [distil]
 epochs = 24
@@ -94,7 +94,7 @@ channel_multiple = {multiple}
 latency_ms = 60_000
 model_bytes = 10_000_000
 peak_memory_mb = 4000
-max_loss = 0.5
+max_loss = 1.0
 '''
 QUICK = """
 import numpy

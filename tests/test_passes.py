@@ -169,7 +169,7 @@ def test_quantise_keeps_the_weights_and_adds_scales_for_every_tensor(start, tmp_
     )
     facts = after.trail[-1].facts
     tried = facts["mean_probability_difference_on_validation"]
-    assert tried[facts["estimator"]] == min(tried.values()) < 0.05 and len(tried) > 2
+    assert tried[facts["estimator"]] == min(tried.values()) < 0.05 and len(tried) > 1
 
 
 def test_quantise_never_listens_to_the_test_split(start, tmp_path):

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from edgecomp.artifact import Artifact, Step, content_hash
 from edgecomp.passes import Run, name_of
 from edgecomp.students import load_student
-from edgecomp.students.quantisation import Quantisation, Scale, scale_for, simulate
+from edgecomp.students.quantisation import Quantisation, Scale, fake, scale_for, simulate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ESTIMATORS = {"min-max": 0.0, "0.01 % clipped": 1e-4, "0.1 % clipped": 1e-3, "0.3 % clipped": 3e-3}
-"""Range estimators by the share of values beyond the range at either end."""
+CLIPPED = (0.0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+"""Shares of a tensor's values that a range may leave out at either end."""
+ESTIMATORS = {"min-max": CLIPPED[:1], "least squared error": CLIPPED}
+"""Range estimators by the shares that they choose from, tensor by tensor."""
+MOST_VALUES = 1 << 20
+"""Values of one tensor that its squared error is judged by."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class Quantise:
         wanted = torch.softmax(activations(config.layers, weights, validation)[config.layers[-1].name], 1)
         tried: dict[str, float] = {}
         found: dict[str, Quantisation] = {}
-        for name, beyond in ESTIMATORS.items():
-            scales = {tensor: _range(values, beyond) for tensor, values in seen.items() if tensor != FEATURES}
+        for name, shares in ESTIMATORS.items():
+            scales = {tensor: _range(values, shares) for tensor, values in seen.items() if tensor != FEATURES}
             found[name] = Quantisation(scales, self.weight_bits)
             got = torch.softmax(simulate(config.layers, weights, found[name], validation), 1)
             tried[name] = (got - wanted).abs().mean().item()
@@ -71,10 +75,14 @@ class Quantise:
         return model.followed_by(Step(name_of(self), asdict(self), facts, model.hash, content_hash(folder), run.seed), path=folder)
 
 
-def _range(values: Tensor, beyond: float) -> Scale:
-    """Return the scale that leaves a share of the values out at either end; logits and features keep theirs."""
-    if beyond == 0 or values.ndim < 4:
-        return scale_for(values.min().item(), values.max().item())
-    flat = values.flatten().sort().values
-    cut = int(beyond * len(flat))
-    return scale_for(flat[cut].item(), flat[len(flat) - 1 - cut].item())
+def _range(values: Tensor, shares: tuple[float, ...]) -> Scale:
+    """Return the scale with the least squared error among those that leave some share of the values out at either end."""
+    flat = values.flatten()
+    ordered = flat[:: max(1, len(flat) // MOST_VALUES)].sort().values
+    found = []
+    for share in shares:
+        cut = int(share * len(ordered))
+        low, high = (ordered[cut], ordered[len(ordered) - 1 - cut]) if cut else (flat.min(), flat.max())
+        scale = scale_for(low.item(), high.item())
+        found.append(((fake(ordered, scale) - ordered).square().mean().item(), scale))
+    return min(found, key=lambda pair: pair[0])[1]

@@ -1,0 +1,233 @@
+"""The whole way, as a user goes it: one command from recordings to a bundle, and every command that reads one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgecomp.bundle import read_bundle, replay
+from edgecomp.runtimes import runtime_for
+from tests.shared_data import shared_data
+from tests.small_task import BLACK_BOX, RECIPE, TEACHER, call, edgecomp, write_target, write_task
+
+FILES = {"README.md", "bundle.json", "labels.txt", "model.onnx", "model.tflite", "report.html", "report.json"}
+FIGURES = {"accuracy", "accuracy_difference", "latency_p50", "latency_p90", "latency_p99", "latency_ratio", "cold_start", "peak_memory", "bytes"}
+PASSES = ("build:", "distil:", "prune:", "finetune:", "quantise:", "export:")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("end-to-end")
+    for name, runtime in (("anything", "litert"), ("anything-else", "ort")):
+        write_target(folder, name, runtime=runtime)
+    write_task(folder / "task")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compiled(place) -> subprocess.CompletedProcess:
+    """Compile once for two targets, with every measurement."""
+    done = edgecomp(*_words(place))
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def bundle(compiled) -> Path:
+    return Path(compiled.stdout.splitlines()[0])
+
+
+@pytest.fixture(scope="module")
+def report(bundle) -> dict:
+    return json.loads((bundle / "report.json").read_text())
+
+
+def _words(place: Path) -> list[object]:
+    return ["compile", place / "task", "-t", place / "anything.toml", "-t", place / "anything-else.toml", "--build", place / "build"]
+
+
+def _models(bundle: Path) -> dict[str, str]:
+    return {form: model["sha256"] for form, model in read_bundle(bundle).facts["models"].items()}
+
+
+def _rows(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_stdout_is_the_paths_of_the_bundles_and_nothing_else(place, compiled):
+    assert compiled.stdout == "".join(f"{place / 'build' / 'bundles' / name}\n" for name in ("tones-anything", "tones-anything-else"))
+    assert "\r" not in compiled.stderr and "\x1b" not in compiled.stderr, "progress is plain lines where stderr is no terminal"
+
+
+def test_a_bundle_holds_what_ships_and_every_hash_is_right(bundle):
+    assert FILES | {"golden"} == {p.name for p in bundle.iterdir()}
+    assert set(read_bundle(bundle).facts["files"]) >= FILES - {"bundle.json"} | {"golden/golden.json", "golden/00.wav"}
+
+
+def test_targets_share_the_steps_that_they_have_in_common(place, compiled):
+    assert [sum(line.startswith(name) for line in compiled.stderr.splitlines()) for name in ("prune:", "finetune:", "quantise:")] == [1, 1, 1]
+    both = [_models(Path(line)) for line in compiled.stdout.splitlines()]
+    assert both[0] == both[1]
+
+
+def test_the_student_learnt_what_the_teacher_knows(report):
+    stages = {stage["name"]: stage["files"][0]["measurements"]["accuracy"]["value"] for stage in report["stages"]}
+    assert list(stages) == ["teacher", "labels only", "distilled", "pruned", "finetuned", "int8"]
+    assert stages["teacher"] >= 0.9 and stages["int8"] >= 0.7 and stages["int8"] >= stages["teacher"] - 0.3
+
+
+def test_every_gate_passed_and_the_parity_bounds_are_among_them(report):
+    names = {gate["name"] for gate in report["gates"]}
+    assert all(gate["passed"] for gate in report["gates"])
+    assert names >= {"loss", "latency_p50", "bytes", "peak_memory", "parity: float onnx against torch", "parity: float tflite against torch",
+                     "parity: int8 onnx against int8 tflite"}
+
+
+def test_pruning_removed_work_and_the_trail_says_how_much(report):
+    pruned = next(step for step in report["trail"] if step["name"] == "prune")["facts"]
+    assert pruned["body_macs"] < pruned["body_macs_before"] and pruned["parameters"] < pruned["parameters_before"]
+    hashes = [(step["input_hash"], step["output_hash"]) for step in report["trail"]]
+    assert all(before[1] == after[0] for before, after in zip(hashes, hashes[1:], strict=False))
+
+
+def test_every_figure_has_a_unit_a_method_and_this_host_as_its_device(report):
+    for stage in report["stages"]:
+        for file in stage["files"]:
+            for name, one in file["measurements"].items():
+                assert one["unit"] and one["method"] and one["device"].startswith("host ("), (stage["name"], name)
+    shipped = [file for stage in report["stages"] for file in stage["files"] if file["shipped"]]
+    assert shipped and all(set(file["measurements"]) >= FIGURES for file in shipped)
+    assert "redmi" not in json.dumps(report["stages"]).lower()
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_labels_and_sample_rate_stand_inside_the_model_files(bundle, form):
+    opened = read_bundle(bundle)
+    told = json.loads(runtime_for(form).read_metadata(bundle / opened.facts["models"][form]["file"]))
+    assert told["labels"] == ["high", "low", "middle"] and told["sample_rate"] == 8000 and told["recipe"] == "tones"
+    assert replay(opened, form) < 1e-5
+
+
+def test_both_formats_answer_alike_and_as_the_contract_says(place, bundle):
+    clips = sorted((place / "task" / "data" / "audio").glob("*.wav"))[-6:]
+    answers = [_rows(call("run", bundle, *clips, "--json", "--format", form).out) for form in ("onnx", "tflite")]
+    assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
+    for row, clip in zip(answers[0], clips, strict=True):
+        assert set(row) == {"path", "label", "probabilities"} and row["path"] == str(clip)
+        assert set(row["probabilities"]) == {"high", "low", "middle"} and sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+
+
+def test_run_asks_the_targets_own_format_and_tells_people_the_best_labels(place, bundle):
+    clip = place / "task" / "data" / "audio" / "000.wav"
+    done = call("run", bundle, clip)
+    assert re.fullmatch(r".*000\.wav: (high|low|middle)  \((high|low|middle) [01]\.\d{3}, .*\)\n", done.out)
+
+
+def test_show_prints_stages_gates_and_steps(bundle):
+    done = call("show", bundle)
+    assert done.code == 0 and "int8" in done.out and "passed  " in done.out and "FAILED" not in done.out and "quantise" in done.out
+    rows = _rows(call("show", bundle, "--json").out)
+    assert {"stage", "format", "name", "value", "unit", "method", "device", "hash", "how"} <= set(rows[0])
+
+
+def test_bench_measures_every_file_of_every_bundle(compiled):
+    done = call("bench", *compiled.stdout.split(), "--seconds", "0.05", "--json")
+    rows = _rows(done.out)
+    assert {row["of"] for row in rows} == {f"tones-{name} {form}" for name in ("anything", "anything-else") for form in ("onnx", "tflite")}
+    assert {"latency_p50", "latency_ratio", "peak_memory", "cold_start", "bytes"} <= {row["name"] for row in rows}
+    assert all(row["unit"] and row["method"] and row["how"] == "measured" and len(row["artifact_hash"]) == 64 for row in rows)
+
+
+def test_report_prints_markdown_and_writes_one_page_for_several_bundles(compiled, tmp_path):
+    folders = compiled.stdout.split()
+    assert "int8" in call("report", folders[0], "--markdown").out
+    done = call("report", *folders, "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert done.out == f"{tmp_path / 'page.html'}\n" and "tones" in page and "<html" in page
+    assert not re.search(r"""(src|href)=["']https?://""", page), "a page holds all that it shows"
+
+
+def test_the_snippet_in_a_bundles_readme_runs(bundle):
+    code = re.search(r"```python\n(.*?)```", (bundle / "README.md").read_text(), re.DOTALL)[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=bundle, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    golden = json.loads((bundle / "golden" / "golden.json").read_text())
+    expected = golden["expected"]["onnx"]["probabilities"]["00.wav"]
+    assert done.stdout.strip() == golden["labels"][expected.index(max(expected))]
+
+
+def test_the_same_command_again_runs_no_pass_and_gives_the_same_files(place, bundle):
+    before, start = _models(bundle), time.monotonic()
+    done = edgecomp(*_words(place))
+    seconds = time.monotonic() - start
+    assert done.returncode == 0 and _models(bundle) == before
+    assert not [line for line in done.stderr.splitlines() if line.startswith(PASSES)]
+    assert seconds < 20, "under 5 s on an idle machine; this bound leaves room for a busy one"
+
+
+def test_seed_data_out_and_set_have_their_effect(place, bundle, tmp_path):
+    (place / "task" / "data").rename(tmp_path / "elsewhere")
+    try:
+        done = edgecomp("compile", place / "task", "-t", place / "anything.toml", "--build", place / "build", "--out", tmp_path / "out",
+                        "--data", tmp_path / "elsewhere", "--seed", 5, "--set", "distil.epochs=2", "--set", "prune.keep=1.0",
+                        "--set", "verify.int8_agreement=0", "--set", "verify.int8_mean=1", quick=True)
+    finally:
+        (tmp_path / "elsewhere").rename(place / "task" / "data")
+    assert done.stdout == f"{tmp_path / 'out' / 'tones-anything'}\n", done.stderr
+    trail = json.loads((tmp_path / "out" / "tones-anything" / "report.json").read_text())["trail"]
+    assert {step["seed"] for step in trail} == {5}
+    assert [step["settings"]["epochs"] for step in trail if step["name"] == "distil"] == [2]
+    assert "prune" not in {step["name"] for step in trail}
+    assert _models(tmp_path / "out" / "tones-anything") != _models(bundle)
+
+
+def test_a_failed_gate_is_exit_code_3_with_a_rejected_bundle_and_its_report(place, bundle, tmp_path):
+    target = write_target(tmp_path, "too-small")
+    target.write_text(target.read_text().replace("model_bytes = 10_000_000", "model_bytes = 1000"))
+    done = edgecomp("compile", place / "task", "-t", target, "-t", place / "anything.toml", "--build", place / "build", quick=True)
+    rejected = place / "build" / "bundles" / "tones-too-small.rejected"
+    assert done.returncode == 3 and done.stdout == f"{bundle}\n"
+    message = done.stderr[done.stderr.rindex("error: "):]
+    assert "1 gate failed" in message and "bytes: size of the model file" in message and f"where: {rejected}" in message and "fix: " in message
+    assert "Traceback" not in done.stderr
+    assert (rejected / "report.html").stat().st_size > 10_000 and read_bundle(rejected)
+    shown = call("show", rejected)
+    assert shown.code == 0 and "FAILED  size of the model file" in shown.out
+
+
+def test_real_speech_is_learnt_by_a_teacher_that_is_trained_on_the_way(tmp_path):
+    source = shared_data("fsdd")
+    with (source / "metadata.csv").open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["label"] in ("0", "1", "2") and int(row["take"]) < 20]
+    task = tmp_path / "task"
+    (task / "data").mkdir(parents=True)
+    os.symlink(source / "audio", task / "data" / "audio")
+    with (task / "data" / "metadata.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    text = RECIPE.replace('"tones"', '"three-digits"').replace('subject = "speaker"\n', "").replace('["place"]', '["subject"]')
+    text = text.replace("seconds = 0.4", "seconds = 0.6").replace('column = "split"', 'column = "split"\nvalidation = []\nvalidation_from_train = 0.2')
+    (task / "recipe.toml").write_text(text.replace("epochs = 20", "epochs = 25"), encoding="utf-8")
+    (task / "teacher.py").write_text(TEACHER, encoding="utf-8")
+    done = edgecomp("compile", task, "--target", write_target(tmp_path), "--build", tmp_path / "build", quick=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((Path(done.stdout.strip()) / "report.json").read_text())
+    accuracy = {stage["name"]: stage["files"][0]["measurements"]["accuracy"] for stage in report["stages"]}
+    assert accuracy["teacher"]["value"] > 0.7 and accuracy["int8"]["low"] > 0.5, "chance is 0.33"
+    assert all(gate["passed"] for gate in report["gates"] if gate["name"].startswith("parity"))
+    weights = next((tmp_path / "build" / "done").glob("teacher-*/weights.safetensors"))
+    assert call("train", task, "--build", tmp_path / "build").out.strip() == str(weights)
+
+
+def test_the_black_box_recipe_differs_from_the_trained_one_in_its_teacher_only():
+    assert [line for line in BLACK_BOX.splitlines() if line not in RECIPE.splitlines()] == ['kind = "onnx"', 'path = "teacher.onnx"']
