@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import ast
 import importlib.util
 import sys
 from functools import cache
@@ -33,10 +33,21 @@ def load_code(file: Path) -> ModuleType:
 
 @cache
 def code_hash(*places: str) -> str:
-    """Return the hash of some of edgecomp's own files and folders, so that a changed edgecomp never reuses what an older one made.
+    """Return the hash of what some of edgecomp's own files do, so that a changed edgecomp never reuses an older one's results.
 
-    places: relative to the package, such as "students" or "data/views.py"
+    Comments, docstrings and layout do not count.
+    places: files and folders relative to the package, such as "students" or "data/views.py"
     """
     package = Path(__file__).parent
-    files = [file for place in places for file in (sorted((package / place).rglob("*.py")) if (package / place).is_dir() else [package / place])]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    found = [package / place for place in places]
+    files = [file for place in found for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    return text_hash(*(_meaning(file) for file in files))
+
+
+def _meaning(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+    return ast.dump(tree)
