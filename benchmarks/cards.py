@@ -1,6 +1,6 @@
 """Compile tasks and write their results into the cards (models/<task>/README.md) and the README, between the markers.
 
-    python benchmarks/cards.py keywords wakewords --target redmi-7a
+python benchmarks/cards.py keywords wakewords --target redmi-7a
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def main() -> None:
     for task in given.tasks:
         command = [sys.executable, "-m", "edgecomp", "compile", task, "--target", given.target, "--build", given.build]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # a failed gate is a result too
-    found = {task: report for task in TASKS if (report := newest_report(Path(given.build) / "bundles", f"{task}-{given.target}"))}
+    found = {
+        task: report
+        for task in TASKS
+        if (report := newest_report(Path(given.build) / "bundles", f"{task}-{given.target}"))
+    }
     for task, report in found.items():
         put(MODELS / task / "README.md", results(report))
     put(ROOT / "README.md", overview(found))
@@ -35,7 +39,9 @@ def main() -> None:
 
 def newest_report(folder: Path, name: str) -> dict | None:
     """Return the newest report of a bundle, accepted or rejected."""
-    files = [file for file in (folder / name / "report.json", folder / f"{name}.rejected" / "report.json") if file.exists()]
+    files = [
+        file for file in (folder / name / "report.json", folder / f"{name}.rejected" / "report.json") if file.exists()
+    ]
     return json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8")) if files else None
 
 
@@ -48,55 +54,132 @@ def put(page: Path, content: str) -> None:
 
 
 def overview(found: dict[str, dict]) -> str:
-    """Return one row a task: teacher, labels alone, distilled, and what ships in the target's format."""
-    lines = ["| task | metric | teacher | student, labels alone | distilled | int8 | ships | bytes, to the teacher's | latency, to the teacher's | gates |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
-    for task, report in found.items():
-        form, metric = report["target"]["format"], "auroc" if report["task"] == "binary" else "accuracy"
-        files = {stage["name"]: next((f for f in stage["files"] if f["format"] == form), stage["files"][0]) for stage in report["stages"]}
-        name, ships = next((name, file) for name, file in files.items() if file["shipped"])
-        cells = [_value(files[stage]["measurements"], metric, "{:.3f}") if stage in files else "–" for stage in ("teacher", "labels only", "distilled", "int8")]
-        smaller = files["teacher"]["bytes"] / ships["bytes"]
-        bad = sum(not gate["passed"] for gate in report["gates"])
-        lines.append(f"| {task} | {'AUROC' if metric == 'auroc' else metric} | {' | '.join(cells)} | {name}: {_value(ships['measurements'], metric, '{:.3f}')}"
-                     f"{_between(ships['measurements'], metric)} | {ships['bytes']:,} (1 / {smaller:.0f}) | {_value(ships['measurements'], 'latency_p50', '{:.2f} ms')} "
-                     f"({_ratio(ships['measurements'])}) | {f'{bad} failed' if bad else 'passed'} |")
-    any_report = next(iter(found.values()))
-    return "\n".join([*lines, "", f"Test splits, 95 % intervals; target `{any_report['target']['name']}`; measured on {any_report['device']}."])
+    """Return one row a task: teacher, labels alone, distilled, int8, and what ships in the target's format."""
+    heads = (
+        "task",
+        "metric",
+        "teacher",
+        "student, labels alone",
+        "distilled",
+        "int8",
+        "ships (95 % interval)",
+        "bytes",
+        "latency",
+        "gates",
+    )
+    rows = [_overview_row(task, report) for task, report in found.items()]
+    first = next(iter(found.values()))
+    told = f"Test splits; target `{first['target']['name']}`; measured on {first['device']}. In brackets: against the teacher."
+    return f"{_table(heads, rows)}\n\n{told}"
+
+
+def _overview_row(task: str, report: dict) -> list[str]:
+    form, metric = report["target"]["format"], _metric(report)
+    files = {
+        stage["name"]: next((file for file in stage["files"] if file["format"] == form), stage["files"][0])
+        for stage in report["stages"]
+    }
+    name, ships = next((name, file) for name, file in files.items() if file["shipped"])
+    measured = ships["measurements"]
+    smaller = files["teacher"]["bytes"] / ships["bytes"]
+    failed = sum(not gate["passed"] for gate in report["gates"])
+    return [
+        task,
+        _word(metric),
+        *(
+            _value(files[stage]["measurements"], metric) if stage in files else "–"
+            for stage in ("teacher", "labels only", "distilled", "int8")
+        ),
+        f"{name}: {_value(measured, metric)}{_between(measured, metric)}",
+        f"{ships['bytes']:,} (1 / {smaller:.0f})",
+        f"{_value(measured, 'latency_p50', '{:.2f} ms')} ({_ratio(measured)})",
+        f"{failed} failed" if failed else "passed",
+    ]
 
 
 def results(report: dict) -> str:
-    """Return a report's results as Markdown: every stage and format, and the gates."""
-    data, binary = report["data"], report["task"] == "binary"
-    metric = "auroc" if binary else "accuracy"
-    lines = [f"Compiled for `{report['target']['name']}` by edgecomp {report['edgecomp']}; {data['splits']['train']} training, "
-             f"{data['splits']['validation']} validation and {data['splits']['test']} test clips; seed {report['seed']}. "
-             f"Latency is measured on {report['device']}, one thread, waveform to probabilities, and is not the phone's.", "",
-             f"| stage | format | {'AUROC' if binary else 'accuracy'} (95 % interval) | bytes | p50 latency | latency to the teacher's | peak memory |",
-             "|---|---|---|---|---|---|---|"]
-    for stage in report["stages"]:
-        for file in stage["files"]:
-            found = file["measurements"]
-            shipped = " **ships**" if file["shipped"] else ""
-            lines.append(f"| {stage['name']}{shipped} | {file['format']} | {_value(found, metric, '{:.3f}')}{_between(found, metric)} | {file['bytes']:,} "
-                         f"| {_value(found, 'latency_p50', '{:.3f} ms')} | {_ratio(found)} | {_value(found, 'peak_memory', '{:.1f} MB', 1e6)} |")
-    student = report["student"]
-    lines += ["", f"Student: {student['family']}, widths {', '.join(map(str, student['widths']))}, {student['parameters']:,} parameters; "
-              f"{student['body_macs'] / 1e6:.2f} M multiply-accumulates in the body and {student['front_end_macs'] / 1e6:.2f} M in the front end, a clip."]
+    """Return a report's results as Markdown: every stage and format, every group, and the gates."""
+    splits, metric, student = report["data"]["splits"], _metric(report), report["student"]
+    parts = [
+        f"Compiled for `{report['target']['name']}` by edgecomp {report['edgecomp']}; {splits['train']} training, "
+        f"{splits['validation']} validation and {splits['test']} test clips; seed {report['seed']}. "
+        f"Latency and memory are measured on {report['device']}, one thread, waveform to probabilities: not the phone's.",
+        _table(
+            (
+                "stage",
+                "format",
+                f"{_word(metric)} (95 % interval)",
+                "bytes",
+                "p50 latency",
+                "to the teacher's",
+                "peak memory",
+            ),
+            [_stage_row(stage, file, metric) for stage in report["stages"] for file in stage["files"]],
+        ),
+        f"Student: {student['family']}, widths {', '.join(map(str, student['widths']))}, {student['parameters']:,} parameters; "
+        f"{student['body_macs'] / 1e6:.2f} M multiply-accumulates a clip in the body, "
+        f"{student['front_end_macs'] / 1e6:.2f} M in the front end.",
+    ]
     if report["groups"]:
-        lines += ["", f"Within each group, {'AUROC' if binary else 'accuracy'} on the test split:", "",
-                  "| group | value | clips | teacher | ships |", "|---|---|---|---|---|"]
-        for row in report["groups"]:
-            cells = [_value(row[model], metric, "{:.3f}") + _between(row[model], metric) if row[model].get(metric) else "one label only"
-                     for model in ("teacher", "ships")]
-            lines.append(f"| {row['column']} | {row['value']} | {row['n']} | {' | '.join(cells)} |")
-    lines += ["", "Gates: " + "; ".join(f"{'passed' if gate['passed'] else '**failed**'}: {gate['text']}" for gate in report["gates"]) + "."]
-    lines += [f"\nWarning: {warning}." for warning in report["warnings"]]
-    return "\n".join(lines)
+        parts += [
+            f"Within each group, {_word(metric)} on the test split:",
+            _table(
+                ("group", "value", "clips", "teacher", "ships"), [_group_row(row, metric) for row in report["groups"]]
+            ),
+        ]
+    if report["decision"]["rule"] == "threshold":
+        parts.append(_threshold(report["decision"]))
+    gates = (f"{'passed' if gate['passed'] else '**failed**'}: {gate['text']}" for gate in report["gates"])
+    parts.append("Gates:\n\n" + "\n".join(f"- {gate}" for gate in gates))
+    parts += [f"Warning: {warning}." for warning in report["warnings"]]
+    return "\n\n".join(parts)
 
 
-def _value(found: dict, name: str, form: str, scale: float = 1.0) -> str:
-    return form.format(found[name]["value"] / scale) if name in found else "–"
+def _stage_row(stage: dict, file: dict, metric: str) -> list[str]:
+    found = file["measurements"]
+    return [
+        stage["name"] + (" **ships**" if file["shipped"] else ""),
+        file["format"],
+        _value(found, metric) + _between(found, metric),
+        f"{file['bytes']:,}",
+        _value(found, "latency_p50", "{:.3f} ms"),
+        _ratio(found),
+        _value(found, "peak_memory", "{:.1f} MB", 1e6),
+    ]
+
+
+def _group_row(row: dict, metric: str) -> list[str]:
+    models = (
+        _value(row[model], metric) + _between(row[model], metric) if row[model].get(metric) else "one label only"
+        for model in ("teacher", "ships")
+    )
+    return [row["column"], row["value"], str(row["n"]), *models]
+
+
+def _threshold(decision: dict) -> str:
+    told = (
+        f"{name} {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        for name in ("sensitivity", "specificity")
+        for row in [decision[f"test_{name}"]]
+    )
+    return f"Threshold {decision['threshold']:.3f} ({decision['fitted']}); on the test split {', '.join(told)}."
+
+
+def _table(heads: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _metric(report: dict) -> str:
+    return "auroc" if report["task"] == "binary" else "accuracy"
+
+
+def _word(metric: str) -> str:
+    return "AUROC" if metric == "auroc" else metric
+
+
+def _value(found: dict, name: str, form: str = "{:.3f}", scale: float = 1.0) -> str:
+    return form.format(found[name]["value"] / scale) if found.get(name) else "–"
 
 
 def _between(found: dict, name: str) -> str:

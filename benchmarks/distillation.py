@@ -44,8 +44,18 @@ def main() -> None:
     gains = [row["teacher"]["test_accuracy"] - row["labels"]["test_accuracy"] for row in rows]
     margin = T_95[len(gains)] * statistics.stdev(gains) / math.sqrt(len(gains))
     mean = statistics.mean(gains)
-    print(json.dumps({"recipe": given.recipe, "seeds": len(gains), "difference": mean, "low": mean - margin, "high": mean + margin,
-                      "method": "teacher minus labels, test accuracy, equal CPU time, Student's t over seeds"}))
+    print(
+        json.dumps(
+            {
+                "recipe": given.recipe,
+                "seeds": len(gains),
+                "difference": mean,
+                "low": mean - margin,
+                "high": mean + margin,
+                "method": "teacher minus labels, test accuracy, equal CPU time, Student's t over seeds",
+            }
+        )
+    )
 
 
 def _task(recipe: str, build: Path):
@@ -71,9 +81,18 @@ def _both_arms(recipe: str, build: Path, seed: int) -> dict:
     taught, training_s = _train(build_pass, learn, task, seed)
     longer = replace(learn, label_weight=1.0, epochs=round(learn.epochs * (asking_s + training_s) / training_s))
     labels, labels_s = _train(build_pass, longer, task, seed)
-    return {"recipe": recipe, "seed": seed, "views": len(task.views),
-            "teacher": {**taught, "epochs": learn.epochs, "asking_cpu_s": round(asking_s, 1), "training_cpu_s": round(training_s, 1)},
-            "labels": {**labels, "epochs": longer.epochs, "training_cpu_s": round(labels_s, 1)}}
+    return {
+        "recipe": recipe,
+        "seed": seed,
+        "views": len(task.views),
+        "teacher": {
+            **taught,
+            "epochs": learn.epochs,
+            "asking_cpu_s": round(asking_s, 1),
+            "training_cpu_s": round(training_s, 1),
+        },
+        "labels": {**labels, "epochs": longer.epochs, "training_cpu_s": round(labels_s, 1)},
+    }
 
 
 def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
@@ -94,8 +113,11 @@ def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
     with torch.inference_mode():
         logits = student.body((features - student.front_end.mean) / student.front_end.std)
     accuracy = float((logits.argmax(1).numpy() == task.targets("test")).mean())
-    return {"test_accuracy": accuracy, "validation_accuracy": model.trail[-1].facts["validation_accuracy"],
-            "best_epoch": model.trail[-1].facts["best_epoch"]}, seconds
+    return {
+        "test_accuracy": accuracy,
+        "validation_accuracy": model.trail[-1].facts["validation_accuracy"],
+        "best_epoch": model.trail[-1].facts["best_epoch"],
+    }, seconds
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ class Bundle:
         """
         form = form or self.facts["target"]["format"]
         if form not in self.facts["models"]:
-            raise BundleError(f"no {form!r} file in this bundle", where=self.folder, fix=nearest(form, self.facts["models"]))
+            raise BundleError(
+                f"no {form!r} file in this bundle", where=self.folder, fix=nearest(form, self.facts["models"])
+            )
         return runtime_for(form).open_session(self.folder / self.facts["models"][form]["file"], threads)
 
     def read_clip(self, path: Path) -> np.ndarray:
@@ -73,25 +75,40 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BundleError("this is no bundle: it has no bundle.json", where=folder, fix="give a folder that edgecomp compile wrote") from None
+        raise BundleError(
+            "this is no bundle: it has no bundle.json", where=folder, fix="give a folder that edgecomp compile wrote"
+        ) from None
     except (OSError, ValueError) as why:
         raise BundleError(f"bundle.json cannot be read: {why}", where=file, fix="compile the bundle again") from None
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
-        raise BundleError(f"schema version {facts.get('schema') if isinstance(facts, dict) else None!r}, and this edgecomp reads {SCHEMA}",
-                          where=file, fix="use the edgecomp that wrote it, or compile the bundle again")
+        raise BundleError(
+            f"schema version {facts.get('schema') if isinstance(facts, dict) else None!r}, and this edgecomp reads {SCHEMA}",
+            where=file,
+            fix="use the edgecomp that wrote it, or compile the bundle again",
+        )
     if facts.pop("hash", None) != _own_hash(facts):
-        raise BundleError("bundle.json was changed after the bundle was written", where=folder, fix="compile the bundle again")
+        raise BundleError(
+            "bundle.json was changed after the bundle was written", where=folder, fix="compile the bundle again"
+        )
     try:
         for name, digest in facts["files"].items():
             _check_file(folder, name, digest)
-        for key, kind in (("labels", list), ("models", dict), ("preprocessing", dict), ("decision", dict), ("target", dict)):
+        for key, kind in (
+            ("labels", list),
+            ("models", dict),
+            ("preprocessing", dict),
+            ("decision", dict),
+            ("target", dict),
+        ):
             if not isinstance(facts[key], kind):
                 raise TypeError(key)
         for form, model in facts["models"].items():
             if model["file"] not in facts["files"]:
                 raise KeyError(f"the hash of {form} file {model['file']}")
     except (KeyError, TypeError, AttributeError) as why:
-        raise BundleError(f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again") from None
+        raise BundleError(
+            f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again"
+        ) from None
     return Bundle(folder, facts)
 
 
@@ -102,7 +119,9 @@ def _check_file(folder: Path, name: str, digest: str) -> None:
     if not place.is_file():
         raise BundleError(f"{name} is missing", where=folder, fix="copy the whole bundle, or compile it again")
     if content_hash(place) != digest:
-        raise BundleError(f"{name} was changed after the bundle was written", where=folder, fix="compile the bundle again")
+        raise BundleError(
+            f"{name} was changed after the bundle was written", where=folder, fix="compile the bundle again"
+        )
 
 
 def _own_hash(facts: Mapping[str, Any]) -> str:
@@ -110,8 +129,13 @@ def _own_hash(facts: Mapping[str, Any]) -> str:
     return text_hash(to_json(facts))
 
 
-def write_bundle(folder: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray,
-                 write_evidence: Callable[[Path], None]) -> None:
+def write_bundle(
+    folder: Path,
+    shipped: Mapping[str, Artifact],
+    facts: Mapping[str, Any],
+    golden: np.ndarray,
+    write_evidence: Callable[[Path], None],
+) -> None:
     """Write a bundle's files beside its place, then move it there whole; of several compiles the last one stays.
 
     shipped: the model file of every format
@@ -124,7 +148,11 @@ def write_bundle(folder: Path, shipped: Mapping[str, Artifact], facts: Mapping[s
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if folder.exists() and not (folder / "bundle.json").is_file():
-                raise BundleError("something that is no bundle lies where the bundle goes", where=folder, fix="move it away, or give another --out")
+                raise BundleError(
+                    "something that is no bundle lies where the bundle goes",
+                    where=folder,
+                    fix="move it away, or give another --out",
+                )
             for leftover in folder.parent.glob(f".{folder.name}.new-*"):  # of a killed compile; the lock is ours
                 shutil.rmtree(leftover, ignore_errors=True)
             work, old = (folder.parent / f".{folder.name}.new-{uuid.uuid4().hex}" for _ in range(2))
@@ -139,14 +167,23 @@ def write_bundle(folder: Path, shipped: Mapping[str, Artifact], facts: Mapping[s
                     shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _fill(work: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any], golden: np.ndarray,
-          write_evidence: Callable[[Path], None]) -> None:
+def _fill(
+    work: Path,
+    shipped: Mapping[str, Artifact],
+    facts: Mapping[str, Any],
+    golden: np.ndarray,
+    write_evidence: Callable[[Path], None],
+) -> None:
     models = {}
     for form, file in shipped.items():
         name = f"model{file.path.suffix}"
         shutil.copyfile(file.path, work / name)
-        models[form] = {"file": name, "bytes": file.path.stat().st_size, "sha256": file.hash,
-                        "numerics": "int8" if any(step.name == "quantise" for step in file.trail) else "float32"}
+        models[form] = {
+            "file": name,
+            "bytes": file.path.stat().st_size,
+            "sha256": file.hash,
+            "numerics": "int8" if any(step.name == "quantise" for step in file.trail) else "float32",
+        }
     (work / "labels.txt").write_text("\n".join(facts["labels"]) + "\n", encoding="utf-8")
     _write_golden(work / "golden", models, work, golden, facts)
     told = {"schema": SCHEMA, "edgecomp": __version__, **facts, "models": models}
@@ -157,7 +194,9 @@ def _fill(work: Path, shipped: Mapping[str, Artifact], facts: Mapping[str, Any],
     (work / "bundle.json").write_text(to_json({**whole, "hash": _own_hash(whole)}) + "\n", encoding="utf-8")
 
 
-def _write_golden(folder: Path, models: Mapping[str, Any], work: Path, golden: np.ndarray, facts: Mapping[str, Any]) -> None:
+def _write_golden(
+    folder: Path, models: Mapping[str, Any], work: Path, golden: np.ndarray, facts: Mapping[str, Any]
+) -> None:
     """Write real clips as 32-bit float WAV files, and what each model file answers to them here."""
     import soundfile
 
@@ -168,9 +207,13 @@ def _write_golden(folder: Path, models: Mapping[str, Any], work: Path, golden: n
     expected = {}
     for form, model in models.items():
         session = runtime_for(form).open_session(work / model["file"])
-        expected[form] = {"tolerance": GOLDEN_TOLERANCE[model["numerics"]],
-                          "probabilities": {name: session(wave) for name, wave in zip(names, golden, strict=True)}}
-    (folder / "golden.json").write_text(to_json({"labels": facts["labels"], "expected": expected}) + "\n", encoding="utf-8")
+        expected[form] = {
+            "tolerance": GOLDEN_TOLERANCE[model["numerics"]],
+            "probabilities": {name: session(wave) for name, wave in zip(names, golden, strict=True)},
+        }
+    (folder / "golden.json").write_text(
+        to_json({"labels": facts["labels"], "expected": expected}) + "\n", encoding="utf-8"
+    )
 
 
 def replay(bundle: Bundle, form: str) -> float:
@@ -186,8 +229,11 @@ def replay(bundle: Bundle, form: str) -> float:
         wave, _ = soundfile.read(bundle.folder / "golden" / name, dtype="float32")
         worst = max(worst, float(np.abs(session(wave) - np.array(expected)).max()))
     if worst > golden["tolerance"]:
-        raise BundleError(f"the golden clips differ by {worst:.4f} here, and may differ by {golden['tolerance']}", where=bundle.folder,
-                          fix="do not use this file on this machine; report the processor and the runtime's version")
+        raise BundleError(
+            f"the golden clips differ by {worst:.4f} here, and may differ by {golden['tolerance']}",
+            where=bundle.folder,
+            fix="do not use this file on this machine; report the processor and the runtime's version",
+        )
     return worst
 
 
@@ -198,23 +244,25 @@ def formats() -> list[str]:
 
 def _readme(facts: Mapping[str, Any]) -> str:
     told, models = facts["preprocessing"], facts["models"]
-    sizes = "\n".join(f"| `{m['file']}` | {m['numerics']} body, float front end | {m['bytes']:,} bytes |" for m in models.values())
-    return f"""# {facts['name']} for {facts['target']['name']}
+    sizes = "\n".join(
+        f"| `{m['file']}` | {m['numerics']} body, float front end | {m['bytes']:,} bytes |" for m in models.values()
+    )
+    return f"""# {facts["name"]} for {facts["target"]["name"]}
 
-{facts['summary']}. Compiled by edgecomp {facts['edgecomp']}; what it does, costs and misses stands in `report.html`.
+{facts["summary"]}. Compiled by edgecomp {facts["edgecomp"]}; what it does, costs and misses stands in `report.html`.
 
 | file | numerics | size |
 |---|---|---|
 {sizes}
 
-Input `waveform`: (1, {told['samples']}) float32, {told['sample_rate']} Hz mono, amplitude -1 to 1. No signal processing is needed
-before it. Output `probabilities`: (1, {len(facts['labels'])}), in the order of `labels.txt`.
+Input `waveform`: (1, {told["samples"]}) float32, {told["sample_rate"]} Hz mono, amplitude -1 to 1. No signal processing is needed
+before it. Output `probabilities`: (1, {len(facts["labels"])}), in the order of `labels.txt`.
 
 ```python
 import numpy as np, onnxruntime, soundfile
 
-wave, rate = soundfile.read("golden/00.wav", dtype="float32")   # {told['sample_rate']} Hz, {told['samples']} samples
-session = onnxruntime.InferenceSession("{models['onnx']['file']}")
+wave, rate = soundfile.read("golden/00.wav", dtype="float32")   # {told["sample_rate"]} Hz, {told["samples"]} samples
+session = onnxruntime.InferenceSession("{models["onnx"]["file"]}")
 probabilities = session.run(["probabilities"], {{"waveform": wave[None]}})[0][0]
 print(open("labels.txt").read().split("\\n")[int(np.argmax(probabilities))])
 ```

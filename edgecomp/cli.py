@@ -21,16 +21,33 @@ if TYPE_CHECKING:
     from edgecomp.store import Store
     from edgecomp.target import Target
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name in models/, a folder with a recipe.toml, or a TOML file.")]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A name in models/, a folder with a recipe.toml, or a TOML file.")
+]
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `edgecomp compile` wrote.")]
-TargetNames = Annotated[list[str], typer.Option("--target", "-t", help="A name that `edgecomp targets` lists, or a TOML file. May be repeated.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="The folder of the data, instead of the recipe's [data] path.")]
+TargetNames = Annotated[
+    list[str],
+    typer.Option("--target", "-t", help="A name that `edgecomp targets` lists, or a TOML file. May be repeated."),
+]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="The folder of the data, instead of the recipe's [data] path.")
+]
 BuildFolder = Annotated[Path, typer.Option("--build", help="Where every finished step is kept and found again.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Instead of the recipe's seed.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PASS.FIELD=VALUE", help="One setting of a pass, such as prune.keep=0.5. May be repeated.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PASS.FIELD=VALUE", help="One setting of a pass, such as prune.keep=0.5. May be repeated."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -56,8 +73,12 @@ def edgecomp(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def init(
-    source: Annotated[Path, typer.Argument(help="A folder of audio with one folder a label, or a CSV with path and label.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder for the recipe; must not hold one yet.")] = Path("my-task"),
+    source: Annotated[
+        Path, typer.Argument(help="A folder of audio with one folder a label, or a CSV with path and label.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the recipe; must not hold one yet.")] = Path(
+        "my-task"
+    ),
 ) -> None:
     """Look at your recordings and write a commented recipe for them.
 
@@ -101,13 +122,23 @@ def targets(as_json: AsJson = False) -> None:
     for t in rows:
         cores = " + ".join(f"{c.count} × {c.core}" for c in t.hardware.clusters)
         dot = ", ".join(dict.fromkeys(words[c.dot_product] for c in t.hardware.clusters))
-        table.add_row(t.name, t.summary, cores, dot, f"{t.hardware.ram_mb} MB", t.runtime.name,
-                      f"{t.budget.latency_ms:g} ms", f"{t.budget.model_bytes / 1000:g} kB")
+        table.add_row(
+            t.name,
+            t.summary,
+            cores,
+            dot,
+            f"{t.hardware.ram_mb} MB",
+            t.runtime.name,
+            f"{t.budget.latency_ms:g} ms",
+            f"{t.budget.model_bytes / 1000:g} kB",
+        )
     _print(table)
 
 
 @app.command()
-def check(recipe: RecipeName, data: DataFolder = None, build: BuildFolder = Path("build"), as_json: AsJson = False) -> None:
+def check(
+    recipe: RecipeName, data: DataFolder = None, build: BuildFolder = Path("build"), as_json: AsJson = False
+) -> None:
     """Read all of a recipe's data before any training, and report what would make its result wrong.
 
     \b
@@ -167,7 +198,13 @@ def plan(recipe: RecipeName, target: TargetNames, sets: Sets = None, as_json: As
         for stage in chosen.stages:
             for step in (*stage.passes, *chosen.exports):
                 if as_json:
-                    row = {"target": name, "stage": stage.name, "after": stage.after, "pass": name_of(step), "settings": asdict(step)}
+                    row = {
+                        "target": name,
+                        "stage": stage.name,
+                        "after": stage.after,
+                        "pass": name_of(step),
+                        "settings": asdict(step),
+                    }
                     typer.echo(json.dumps(row))
             if not as_json:
                 typer.echo(f"{stage.name}, after {stage.after}" if stage.after else stage.name)
@@ -179,9 +216,13 @@ def plan(recipe: RecipeName, target: TargetNames, sets: Sets = None, as_json: As
 
 @app.command(name="compile")
 def compile_(
-    recipe: RecipeName, target: TargetNames, data: DataFolder = None, build: BuildFolder = Path("build"),
+    recipe: RecipeName,
+    target: TargetNames,
+    data: DataFolder = None,
+    build: BuildFolder = Path("build"),
     out: Annotated[Path | None, typer.Option("--out", help="Where bundles go; build/bundles by default.")] = None,
-    seed: Seed = None, sets: Sets = None,
+    seed: Seed = None,
+    sets: Sets = None,
 ) -> None:
     """Distil, prune, finetune, quantise, export, verify and measure; ends with a bundle for each target.
 
@@ -214,8 +255,11 @@ def compile_(
             typer.echo(one.folder)
     failed = [f"{one.folder.name}: {gate.name}: {gate.text}" for one in done for gate in one.failed]
     if failed:
-        raise GateError(f"{len(failed)} gate{'s' if len(failed) > 1 else ''} failed\n  " + "\n  ".join(failed),
-                        where=next(one.folder for one in done if one.failed), fix="read the report; change the recipe, the target's budget or the gates")
+        raise GateError(
+            f"{len(failed)} gate{'s' if len(failed) > 1 else ''} failed\n  " + "\n  ".join(failed),
+            where=next(one.folder for one in done if one.failed),
+            fix="read the report; change the recipe, the target's budget or the gates",
+        )
 
 
 @app.command()
@@ -243,8 +287,12 @@ def show(bundle: BundleFolder, as_json: AsJson = False) -> None:
 
 @app.command()
 def run(
-    bundle: BundleFolder, clips: Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Recordings: WAV, FLAC, OGG or MP3, of any rate.")],
-    form: Annotated[str | None, typer.Option("--format", help="onnx or tflite; the target's own by default.")] = None, as_json: AsJson = False,
+    bundle: BundleFolder,
+    clips: Annotated[
+        list[Path], typer.Argument(metavar="CLIP...", help="Recordings: WAV, FLAC, OGG or MP3, of any rate.")
+    ],
+    form: Annotated[str | None, typer.Option("--format", help="onnx or tflite; the target's own by default.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ask a bundle about some recordings.
 
@@ -276,8 +324,12 @@ def run(
 
 @app.command()
 def bench(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Folders that `edgecomp compile` wrote; compared side by side.")],
-    seconds: Annotated[float, typer.Option(help="Least time for each file.")] = 2.0, as_json: AsJson = False,
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE...", help="Folders that `edgecomp compile` wrote; compared side by side."),
+    ],
+    seconds: Annotated[float, typer.Option(help="Least time for each file.")] = 2.0,
+    as_json: AsJson = False,
 ) -> None:
     """Measure latency, memory and start of bundles on this host, interleaved in one run.
 
@@ -295,7 +347,9 @@ def bench(
     table = _table("file", "figure", "value", "95 % interval", "unit", "device")
     for row in rows:
         between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
-        table.add_row(row.of, row.name.replace("_", " "), f"{row.value:,.4g}", between, row.unit, f"{row.how} on {row.device}")
+        table.add_row(
+            row.of, row.name.replace("_", " "), f"{row.value:,.4g}", between, row.unit, f"{row.how} on {row.device}"
+        )
     _print(table)
 
 
@@ -332,7 +386,7 @@ def main() -> None:
     """Run the command line; errors become one message and an exit code."""
     before = signal.signal(signal.SIGINT, _stop)
     try:
-        app()
+        app(prog_name="edgecomp")
     except EdgecompError as why:
         _say(f"error: {why}")
         sys.exit(why.exit_code)
@@ -385,7 +439,9 @@ def _settings(sets: list[str] | None) -> dict[str, dict[str, Any]]:
         key, equals, value = text.partition("=")
         step, dot, field = key.partition(".")
         if not (equals and dot and step and field):
-            raise InputError(f"cannot read {text!r}", where="--set", fix="write PASS.FIELD=VALUE, such as prune.keep=0.5")
+            raise InputError(
+                f"cannot read {text!r}", where="--set", fix="write PASS.FIELD=VALUE, such as prune.keep=0.5"
+            )
         try:
             found.setdefault(step, {})[field] = tomllib.loads(f"v = {value}")["v"]
         except tomllib.TOMLDecodeError:

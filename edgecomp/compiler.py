@@ -28,7 +28,6 @@ from edgecomp.store import Store
 from edgecomp.task import Task, load_task
 from edgecomp.threads import one_thread
 
-
 CODE = ("students", "training.py", "task.py", "data/views.py", "passes/__init__.py")
 """What every pass's result depends on beside its own file, its settings and its input."""
 
@@ -84,7 +83,10 @@ def _aside(plan: Plan, task: Task, seed: int) -> Iterator[set[str]]:
     task.view_features(alone[0].passes[0].front_end)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_follow_the_parent) as pool:
         with _without_interrupts():  # what starts here inherits that, and leaves interrupts to us
-            jobs = [pool.submit(_in_process, stage, plan, task.recipe, task.dataset.folder, task.store.folder, seed) for stage in alone]
+            jobs = [
+                pool.submit(_in_process, stage, plan, task.recipe, task.dataset.folder, task.store.folder, seed)
+                for stage in alone
+            ]
         names = ", ".join(stage.name for stage in alone)
         try:
             yield {stage.name for stage in alone}
@@ -92,8 +94,11 @@ def _aside(plan: Plan, task: Task, seed: int) -> Iterator[set[str]]:
             for job in jobs:
                 job.result()
         except BrokenProcessPool:
-            raise EdgecompError(f"the process for {names} was ended from outside", where=task.store.folder, fix="memory may have run out; "
-                                "run the same command again, it goes on from the last finished step") from None
+            raise EdgecompError(
+                f"the process for {names} was ended from outside",
+                where=task.store.folder,
+                fix="memory may have run out; run the same command again, it goes on from the last finished step",
+            ) from None
         except BaseException:
             for process in list(pool._processes.values()):  # the pool has no other way to end a running job
                 process.terminate()
@@ -148,11 +153,18 @@ def check_fit(plan: Plan, task: Task, seed: int) -> None:
         form = ends[stage.after]
         for step in (*stage.passes, *plan.exports):
             if step.takes != form:
-                raise PlanError(f"{name_of(step)} takes {step.takes or 'nothing'!r} and would be given {form or 'nothing'!r}",
-                                where=f"stage {stage.name!r}", fix="change the order of the passes in plan.py")
+                raise PlanError(
+                    f"{name_of(step)} takes {step.takes or 'nothing'!r} and would be given {form or 'nothing'!r}",
+                    where=f"stage {stage.name!r}",
+                    fix="change the order of the passes in plan.py",
+                )
             reason = step.refuse(None, Run(task, seed, Path()))
             if reason:
-                raise PlanError(f"{name_of(step)} refuses: {reason}", where=task.recipe.file, fix=f"change [{name_of(step)}] or what it names")
+                raise PlanError(
+                    f"{name_of(step)} refuses: {reason}",
+                    where=task.recipe.file,
+                    fix=f"change [{name_of(step)}] or what it names",
+                )
             form = (step.gives or form) if step in stage.passes else form
         ends[stage.name] = form
 
@@ -180,16 +192,22 @@ def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
 
 def _settings_text(step: Pass) -> str:
     text = repr(step)
-    return text[text.index("(") + 1:-1]
+    return text[text.index("(") + 1 : -1]
 
 
 def _record(made: Artifact, folder: Path) -> dict[str, Any]:
-    return {"form": made.form, "path": made.path.relative_to(folder).as_posix(), "signature": made.signature,
-            "trail": list(made.trail)}
+    return {
+        "form": made.form,
+        "path": made.path.relative_to(folder).as_posix(),
+        "signature": made.signature,
+        "trail": list(made.trail),
+    }
 
 
 def _read(folder: Path) -> Artifact:
     raw = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
-    ports = {side: tuple(Port(p["name"], tuple(p["shape"]), p["dtype"], p["unit"]) for p in raw["signature"][side])
-             for side in ("inputs", "outputs")}
+    ports = {
+        side: tuple(Port(p["name"], tuple(p["shape"]), p["dtype"], p["unit"]) for p in raw["signature"][side])
+        for side in ("inputs", "outputs")
+    }
     return Artifact(raw["form"], folder / raw["path"], Signature(**ports), tuple(Step(**step) for step in raw["trail"]))

@@ -12,32 +12,16 @@ import numpy as np
 
 from edgecomp import __version__
 from edgecomp.artifact import Artifact, text_hash, to_json
-from edgecomp.audit.parity import Parity, parities
 from edgecomp.bundle import GOLDEN_CLIPS, write_bundle
-from edgecomp.compiler import Staged, run_plan
+from edgecomp.compiler import run_plan
 from edgecomp.devices.host import describe, device_name
-from edgecomp.evaluate import answers_of, by_group, confusion_and_reliability, costs, quality, torch_answers
-from edgecomp.measure import Measurement
+from edgecomp.evaluate import answers_of, by_group, confusion_and_reliability
 from edgecomp.metrics import sensitivity_and_specificity, threshold_for_sensitivity
 from edgecomp.plan import Plan, Settings, plan
+from edgecomp.proof import Gate, Proof, choose
 from edgecomp.report import write_report
-from edgecomp.runtimes import import_runtime
 from edgecomp.target import Target
 from edgecomp.task import Task
-
-MB = 1_000_000
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A condition that fails the compile, and how it went."""
-
-    name: str
-    value: float
-    bound: float
-    unit: str
-    passed: bool
-    text: str
 
 
 @dataclass(frozen=True)
@@ -53,97 +37,17 @@ def deliver(task: Task, target: Target, out: Path, *, seed: int, settings: Setti
     """Compile a task for a target and write its bundle, which carries its report."""
     chosen = plan(task.recipe, target, settings)
     stages = run_plan(chosen, task, seed)
-    proof = _Proof.gather(chosen, stages, task, target)
+    proof = Proof.gather(chosen, stages, task, target)
     shipped, warnings = choose(proof, chosen)
     gates = tuple(proof.gates(shipped))
     failed = tuple(gate for gate in gates if not gate.passed)
     report = _report(proof, chosen, shipped, gates, warnings, seed)
     folder = out / f"{task.recipe.name}-{target.name}{'.rejected' if failed else ''}"
     golden = task.waveforms("test")[_spread(task, GOLDEN_CLIPS)]
-    write_bundle(folder, shipped, _facts(proof, shipped, seed), np.array(golden), lambda work: write_report(report, work))
+    write_bundle(
+        folder, shipped, _facts(proof, shipped, seed), np.array(golden), lambda work: write_report(report, work)
+    )
     return Delivered(folder, report, failed)
-
-
-@dataclass(frozen=True)
-class _Proof:
-    """Everything that was measured of one compile."""
-
-    task: Task
-    target: Target
-    stages: Mapping[str, Staged]
-    quality: Mapping[str, list[Measurement]]
-    costs: Mapping[str, list[Measurement]]
-    parity: tuple[Parity, ...]
-
-    @staticmethod
-    def gather(chosen: Plan, stages: Mapping[str, Staged], task: Task, target: Target) -> _Proof:
-        teacher = task.answers("test")
-        found = {"teacher": quality(teacher, task, of="teacher", against=None, artifact_hash=task.teacher.fingerprint)}
-        answers: dict[str, np.ndarray] = {"torch": torch_answers(stages[chosen.float_stage].student, task, "test")}
-        for stage in stages.values():
-            for form, file in stage.files.items():
-                got = answers_of(file, task, "test")
-                found[f"{stage.name} {form}"] = quality(got, task, of=f"{stage.name} {form}", against=teacher, artifact_hash=file.hash)
-                if stage.name in (chosen.float_stage, "int8"):
-                    answers[f"{'int8' if stage.name == 'int8' else 'float'} {form}"] = got
-        return _Proof(task, target, stages, found, costs(stages, task), parities(answers, chosen.verify))
-
-    def value(self, name: str, of: str) -> Measurement | None:
-        rows = [*self.quality.get(of, []), *self.costs.get(of, [])]
-        return next((row for row in rows if row.name == name), None)
-
-    @property
-    def format(self) -> str:
-        return import_runtime(self.target.runtime.name).FORM
-
-    def gates(self, shipped: Mapping[str, Artifact]) -> list[Gate]:
-        """Hold the file that the target runs against the budget, the recipe's gates and the parity bounds."""
-        of, budget = f"{_stage_of(self.stages, shipped[self.format])} {self.format}", self.target.budget
-        metric = "auroc" if self.task.recipe.data.positive else "accuracy"
-        loss = self.value(metric, "teacher").value - self.value(metric, of).value
-        bound = min(self.task.recipe.gates.max_loss, budget.max_loss)
-        made = [Gate("loss", loss, bound, "share", loss <= bound,
-                     f"{metric} on the test split is {loss * 100:.1f} points below the teacher's; at most {bound * 100:.1f} are allowed")]
-        for name, limit, unit, scale, text in (
-                ("latency_p50", budget.latency_ms, "ms", 1.0, "one clip, one thread, measured on host"),
-                ("bytes", budget.model_bytes, "bytes", 1.0, "size of the model file"),
-                ("peak_memory", budget.peak_memory_mb, "MB", MB, "peak memory above the empty process, measured on host")):
-            found = self.value(name, of)
-            if found is not None:
-                value = found.value / scale
-                made.append(Gate(name, value, limit, unit, value <= limit, f"{text}: {_plain(value)} {unit}, at most {_plain(limit)}"))
-        for p in self.parity:
-            bounds = ", ".join(f"{name} {value:g}" for name, value in p.bounds.items())
-            made.append(Gate(f"parity: {p.a} against {p.b}", p.agreement, p.bounds.get("agreement", 0.0), "share", p.passed,
-                             f"same decision on {p.agreement * 100:.2f} % of {p.n} test clips, mean probability difference "
-                             f"{p.mean_difference:.2g}, largest {p.largest_difference:.2g}; bounds: {bounds}"))
-        return made
-
-
-def choose(proof: _Proof, chosen: Plan) -> tuple[dict[str, Artifact], list[str]]:
-    """Return the file that ships in each format: int8, unless it is slower than its own float model; and what to warn of."""
-    shipped, warnings = {}, []
-    for form, file in proof.stages[chosen.stages[-1].name].files.items():
-        shipped[form] = file
-        slow, fast = (proof.value("latency_p50", f"{name} {form}") for name in ("int8", chosen.float_stage))
-        if slow and fast and slow.low > fast.high:
-            shipped[form] = proof.stages[chosen.float_stage].files[form]
-            warnings.append(f"{form}: int8 takes {slow.value:.3f} ms and its own float model {fast.value:.3f} ms on this host, "
-                            "so the float model ships; on a processor with faster int8 instructions this may be the other way round")
-    if proof.task.recipe.teacher.outputs_may_train == "unknown":
-        warnings.append("the recipe does not say whether the teacher's licence lets its outputs train another model ([teacher] outputs_may_train)")
-    ours, labels = (proof.value("accuracy", f"{name} {proof.format}") for name in ("distilled", "labels only"))
-    if ours and labels and ours.value <= labels.value:
-        warnings.append(f"distillation did not help here: accuracy {ours.value:.3f} with the teacher, {labels.value:.3f} from labels alone")
-    return shipped, warnings
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _stage_of(stages: Mapping[str, Staged], file: Artifact) -> str:
-    return next(stage.name for stage in stages.values() if stage.files.get(file.form) == file)
 
 
 def _spread(task: Task, count: int) -> np.ndarray:
@@ -155,7 +59,7 @@ def _spread(task: Task, count: int) -> np.ndarray:
     return np.lexsort((np.arange(len(targets)), targets, turn))[:count]
 
 
-def _decision(proof: _Proof, shipped: Mapping[str, Artifact]) -> dict[str, Any]:
+def _decision(proof: Proof, shipped: Mapping[str, Artifact]) -> dict[str, Any]:
     """Return how probabilities become a label; a threshold is fitted on the validation split."""
     data, dataset = proof.task.recipe.data, proof.task.dataset
     if not data.positive:
@@ -166,9 +70,14 @@ def _decision(proof: _Proof, shipped: Mapping[str, Artifact]) -> dict[str, Any]:
     threshold = threshold_for_sensitivity(scores, proof.task.targets("validation") == positive, wanted)
     test = answers_of(shipped[proof.format], proof.task, "test")[:, positive]
     found = sensitivity_and_specificity(test, proof.task.targets("test") == positive, threshold)
-    return {"rule": "threshold", "positive": data.positive, "threshold": threshold,
-            "fitted": f"sensitivity of at least {wanted} on the validation split",
-            "test_sensitivity": found[0], "test_specificity": found[1]}
+    return {
+        "rule": "threshold",
+        "positive": data.positive,
+        "threshold": threshold,
+        "fitted": f"sensitivity of at least {wanted} on the validation split",
+        "test_sensitivity": found[0],
+        "test_specificity": found[1],
+    }
 
 
 def _decide(answers: np.ndarray, decision: Mapping[str, Any], labels: tuple[str, ...]) -> np.ndarray:
@@ -179,72 +88,150 @@ def _decide(answers: np.ndarray, decision: Mapping[str, Any], labels: tuple[str,
     return np.where(answers[:, positive] >= decision["threshold"], positive, 1 - positive)
 
 
-def _facts(proof: _Proof, shipped: Mapping[str, Artifact], seed: int) -> dict[str, Any]:
+def _facts(proof: Proof, shipped: Mapping[str, Artifact], seed: int) -> dict[str, Any]:
     """Return what an app must know; nothing here changes between two runs of the same compile."""
     recipe, target, task = proof.task.recipe, proof.target, proof.task
     first = next(iter(shipped.values()))
     return {
-        "name": recipe.name, "summary": recipe.summary, "labels": task.dataset.labels, "seed": seed,
-        "target": {"name": target.name, "runtime": target.runtime.name, "threads": target.runtime.threads, "format": proof.format},
-        "signature": first.signature, "decision": _decision(proof, shipped),
-        "preprocessing": {"sample_rate": recipe.data.sample_rate, "samples": recipe.data.samples, "channels": 1,
-                          "fit": recipe.data.fit, "pad": "zeros on both sides", "resample": "soxr VHQ", "amplitude": "-1 to 1"},
-        "data_fingerprint": task.dataset.fingerprint, "teacher": {"name": task.teacher.name, "fingerprint": task.teacher.fingerprint},
-        "trail": {form: list(file.trail) for form, file in shipped.items()}}
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "labels": task.dataset.labels,
+        "seed": seed,
+        "target": {
+            "name": target.name,
+            "runtime": target.runtime.name,
+            "threads": target.runtime.threads,
+            "format": proof.format,
+        },
+        "signature": first.signature,
+        "decision": _decision(proof, shipped),
+        "preprocessing": {
+            "sample_rate": recipe.data.sample_rate,
+            "samples": recipe.data.samples,
+            "channels": 1,
+            "fit": recipe.data.fit,
+            "pad": "zeros on both sides",
+            "resample": "soxr VHQ",
+            "amplitude": "-1 to 1",
+        },
+        "data_fingerprint": task.dataset.fingerprint,
+        "teacher": {"name": task.teacher.name, "fingerprint": task.teacher.fingerprint},
+        "trail": {form: list(file.trail) for form, file in shipped.items()},
+    }
 
 
-def _report(proof: _Proof, chosen: Plan, shipped: Mapping[str, Artifact], gates: tuple[Gate, ...], warnings: list[str], seed: int) -> dict[str, Any]:
+def _report(
+    proof: Proof,
+    chosen: Plan,
+    shipped: Mapping[str, Artifact],
+    gates: tuple[Gate, ...],
+    warnings: list[str],
+    seed: int,
+) -> dict[str, Any]:
     recipe, target, task = proof.task.recipe, proof.target, proof.task
     hashes = {file.hash for file in shipped.values()}
     final, decision = shipped[proof.format], _decision(proof, shipped)
     stages = [_stage_row("teacher", {}, proof, hashes, task.answers("test"), None)]
     for stage in proof.stages.values():
         rule = decision if stage.files[proof.format] == final else None  # the threshold is the shipped model's own
-        stages.append(_stage_row(stage.name, stage.files, proof, hashes, answers_of(stage.files[proof.format], task, "test"), rule))
+        stages.append(
+            _stage_row(
+                stage.name, stage.files, proof, hashes, answers_of(stage.files[proof.format], task, "test"), rule
+            )
+        )
     return {
-        "schema": 1, "edgecomp": __version__, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "name": recipe.name, "summary": recipe.summary, "task": "binary" if recipe.data.positive else "multiclass",
-        "labels": task.dataset.labels, "seed": seed, "device": device_name(), "host": describe(),
+        "schema": 1,
+        "edgecomp": __version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "task": "binary" if recipe.data.positive else "multiclass",
+        "labels": task.dataset.labels,
+        "seed": seed,
+        "device": device_name(),
+        "host": describe(),
         "decision": decision,
-        "target": {"name": target.name, "summary": target.summary, "soc": target.hardware.soc, "ram_mb": target.hardware.ram_mb,
-                   "runtime": target.runtime.name, "format": proof.format, "threads": target.runtime.threads,
-                   "weight_bits": target.numerics.weight_bits, "budget": target.budget.model_dump()},
-        "teacher": {"name": task.teacher.name, "licence": recipe.teacher.licence,
-                    "outputs_may_train": recipe.teacher.outputs_may_train, **task.teacher.facts},
+        "target": {
+            "name": target.name,
+            "summary": target.summary,
+            "soc": target.hardware.soc,
+            "ram_mb": target.hardware.ram_mb,
+            "runtime": target.runtime.name,
+            "format": proof.format,
+            "threads": target.runtime.threads,
+            "weight_bits": target.numerics.weight_bits,
+            "budget": target.budget.model_dump(),
+        },
+        "teacher": {
+            "name": task.teacher.name,
+            "licence": recipe.teacher.licence,
+            "outputs_may_train": recipe.teacher.outputs_may_train,
+            **task.teacher.facts,
+        },
         "student": _student(proof, chosen),
-        "data": {"source": recipe.data.source, "licence": recipe.data.licence, "groups": recipe.data.groups,
-                 "splits": {s: len(task.dataset.of(s).clips) for s in ("train", "validation", "test")},
-                 "subjects": _subjects(task), "notes": list(task.dataset.notes), "findings": _findings(task)},
+        "data": {
+            "source": recipe.data.source,
+            "licence": recipe.data.licence,
+            "groups": recipe.data.groups,
+            "splits": {s: len(task.dataset.of(s).clips) for s in ("train", "validation", "test")},
+            "subjects": _subjects(task),
+            "notes": list(task.dataset.notes),
+            "findings": _findings(task),
+        },
         "groups": by_group({"teacher": task.answers("test"), "ships": answers_of(final, task, "test")}, task),
-        "stages": stages, "parity": [asdict(p) for p in proof.parity], "gates": [asdict(gate) for gate in gates],
-        "warnings": warnings, "trail": [asdict(step) for step in final.trail]}
+        "stages": stages,
+        "parity": [asdict(p) for p in proof.parity],
+        "gates": [asdict(gate) for gate in gates],
+        "warnings": warnings,
+        "trail": [asdict(step) for step in final.trail],
+    }
 
 
-def _stage_row(name: str, files: Mapping[str, Artifact], proof: _Proof, shipped: set[str], answers: np.ndarray,
-               decision: Mapping[str, Any] | None) -> dict[str, Any]:
+def _stage_row(
+    name: str,
+    files: Mapping[str, Artifact],
+    proof: Proof,
+    shipped: set[str],
+    answers: np.ndarray,
+    decision: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     rows = []
     for form, file in files.items() or [(None, None)]:
         of = f"{name} {form}" if form else name
         measured = {row.name: row for row in [*proof.quality.get(of, []), *proof.costs.get(of, [])]}
-        rows.append({"format": form or str(proof.task.teacher.facts.get("kind", "")), "hash": file.hash if file else proof.task.teacher.fingerprint,
-                     "bytes": file.path.stat().st_size if file else measured["bytes"].value, "note": None,
-                     "shipped": bool(file) and file.hash in shipped,
-                     "measurements": {key: {k: v for k, v in asdict(row).items() if k not in ("name", "of", "artifact_hash")} for key, row in measured.items()}})
+        rows.append(
+            {
+                "format": form or str(proof.task.teacher.facts.get("kind", "")),
+                "hash": file.hash if file else proof.task.teacher.fingerprint,
+                "bytes": file.path.stat().st_size if file else measured["bytes"].value,
+                "note": None,
+                "shipped": bool(file) and file.hash in shipped,
+                "measurements": {
+                    key: {k: v for k, v in asdict(row).items() if k not in ("name", "of", "artifact_hash")}
+                    for key, row in measured.items()
+                },
+            }
+        )
     facts = proof.stages[name].student.trail[-1].facts if files else {}
     decided = _decide(answers, decision, proof.task.dataset.labels) if decision else answers.argmax(1)
     return {"name": name, "files": rows, "facts": facts, **confusion_and_reliability(answers, decided, proof.task)}
 
 
-def _student(proof: _Proof, chosen: Plan) -> dict[str, Any]:
+def _student(proof: Proof, chosen: Plan) -> dict[str, Any]:
     from edgecomp.students import load_student, parameters
     from edgecomp.students.front_end import front_end_macs
     from edgecomp.students.net import macs
 
     student = load_student(proof.stages[chosen.float_stage].student.path)
     front_end = student.config.front_end
-    return {"family": student.config.family, "widths": student.config.widths, "front_end": asdict(front_end),
-            "parameters": parameters(student), "front_end_macs": front_end_macs(front_end),
-            "body_macs": sum(macs(student.config.layers, front_end.frames, front_end.mels).values())}
+    return {
+        "family": student.config.family,
+        "widths": student.config.widths,
+        "front_end": asdict(front_end),
+        "parameters": parameters(student),
+        "front_end_macs": front_end_macs(front_end),
+        "body_macs": sum(macs(student.config.layers, front_end.frames, front_end.mels).values()),
+    }
 
 
 def _subjects(task: Task) -> dict[str, int] | None:
@@ -260,7 +247,9 @@ def _findings(task: Task) -> list[dict[str, Any]]:
     from edgecomp.data.check import check
 
     def look(folder: Path) -> None:
-        (folder / "findings.json").write_text(to_json([asdict(f) for f in check(task.recipe, task.store, task.dataset.folder)]), encoding="utf-8")
+        (folder / "findings.json").write_text(
+            to_json([asdict(f) for f in check(task.recipe, task.store, task.dataset.folder)]), encoding="utf-8"
+        )
 
     key = text_hash("findings", task.dataset.fingerprint, task.recipe.data, __version__)
     return json.loads((task.store.make("findings", key, look) / "findings.json").read_text(encoding="utf-8"))

@@ -21,8 +21,12 @@ from edgecomp.runtimes import runtime_for
 from edgecomp.task import Task
 from edgecomp.threads import one_thread
 
-SHORT = {"peak memory above the empty process": "peak_memory", "proportional memory above the empty process": "pss",
-         "anonymous memory above the empty process": "anonymous_memory", "load to first answer": "load"}
+SHORT = {
+    "peak memory above the empty process": "peak_memory",
+    "proportional memory above the empty process": "pss",
+    "anonymous memory above the empty process": "anonymous_memory",
+    "load to first answer": "load",
+}
 STARTS = 3
 """Fresh processes for one file's memory and cold start."""
 CLIPS = 32
@@ -36,7 +40,9 @@ def answers_of(file: Artifact, task: Task, split: str) -> np.ndarray:
     def ask(folder: Path) -> None:
         session = runtime_for(file.form).open_session(file.path)
         waves = task.waveforms(split)
-        np.save(folder / "answers.npy", np.stack([session(wave) for wave in track(waves, f"asking {file.form} on {split}")]))
+        np.save(
+            folder / "answers.npy", np.stack([session(wave) for wave in track(waves, f"asking {file.form} on {split}")])
+        )
 
     return np.load(task.store.make("file-answers", key, ask) / "answers.npy")
 
@@ -52,14 +58,18 @@ def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
 
         model = load_student(student.path)
         with torch.inference_mode(), one_thread():
-            parts = [torch.softmax(model(torch.from_numpy(np.array(part))), 1).numpy()
-                     for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))]
+            parts = [
+                torch.softmax(model(torch.from_numpy(np.array(part))), 1).numpy()
+                for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))
+            ]
         np.save(folder / "answers.npy", np.concatenate(parts))
 
     return np.load(task.store.make("torch-answers", key, ask) / "answers.npy")
 
 
-def quality(answers: np.ndarray, task: Task, *, of: str, against: np.ndarray | None, artifact_hash: str = "") -> list[Measurement]:
+def quality(
+    answers: np.ndarray, task: Task, *, of: str, against: np.ndarray | None, artifact_hash: str = ""
+) -> list[Measurement]:
     """Measure a model's answers to the test split.
 
     against: the teacher's answers, for the paired difference
@@ -68,18 +78,41 @@ def quality(answers: np.ndarray, task: Task, *, of: str, against: np.ndarray | N
     subjects = None if any(clip.subject is None for clip in test.clips) else [clip.subject for clip in test.clips]
     how = {"device": device_name(), "of": of, "artifact_hash": artifact_hash}
     interval = "Wilson interval" + (", widened to a bootstrap by subject" if subjects else "")
-    made = [from_estimate("accuracy", metrics.accuracy(answers.argmax(1), test.targets, subjects), "share",
-                          f"test split; {interval}", **how)]
+    made = [
+        from_estimate(
+            "accuracy",
+            metrics.accuracy(answers.argmax(1), test.targets, subjects),
+            "share",
+            f"test split; {interval}",
+            **how,
+        )
+    ]
     if against is not None:
         difference = metrics.accuracy_difference(answers.argmax(1), against.argmax(1), test.targets, subjects)
-        made.append(from_estimate("accuracy_difference", difference, "share", "to the teacher, on the same clips; Newcombe interval", **how))
+        made.append(
+            from_estimate(
+                "accuracy_difference",
+                difference,
+                "share",
+                "to the teacher, on the same clips; Newcombe interval",
+                **how,
+            )
+        )
     if task.recipe.data.positive:
         positive = test.labels.index(task.recipe.data.positive)
         area = metrics.auroc(answers[:, positive], test.targets == positive)
         made.append(from_estimate("auroc", area, "share", "test split; DeLong interval", **how))
     n = len(test.clips)
-    made.append(Measurement("calibration_error", metrics.calibration_error(answers, test.targets), "share",
-                            "test split; 15 bins of equal mass", n=n, **how))
+    made.append(
+        Measurement(
+            "calibration_error",
+            metrics.calibration_error(answers, test.targets),
+            "share",
+            "test split; 15 bins of equal mass",
+            n=n,
+            **how,
+        )
+    )
     made.append(Measurement("brier", metrics.brier(answers, test.targets), "0 to 2", "test split", n=n, **how))
     return made
 
@@ -89,8 +122,19 @@ def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measuremen
 
     returns: by "teacher" or "stage format"; kept in the store for these files on this host
     """
-    files = {f"{stage.name} {form}": file for stage in stages.values() if stage.name != "pruned" for form, file in stage.files.items()}
-    key = text_hash("costs", *(f"{name} {file.hash}" for name, file in files.items()), task.teacher.fingerprint, device_name(), __version__)
+    files = {
+        f"{stage.name} {form}": file
+        for stage in stages.values()
+        if stage.name != "pruned"
+        for form, file in stage.files.items()
+    }
+    key = text_hash(
+        "costs",
+        *(f"{name} {file.hash}" for name, file in files.items()),
+        task.teacher.fingerprint,
+        device_name(),
+        __version__,
+    )
 
     def take(folder: Path) -> None:
         (folder / "costs.json").write_text(to_json(_take(files, task)), encoding="utf-8")
@@ -101,7 +145,9 @@ def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measuremen
 
 def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measurement]]:
     deployed = task.teacher.deployed(task.store)
-    sessions = {"teacher": deployed.session} | {name: runtime_for(file.form).open_session(file.path) for name, file in files.items()}
+    sessions = {"teacher": deployed.session} | {
+        name: runtime_for(file.form).open_session(file.path) for name, file in files.items()
+    }
     say(f"timing {len(sessions)} models side by side, one thread")
     clips = np.array(task.waveforms("test")[:CLIPS])
     timed = latency(sessions, clips)
@@ -110,7 +156,9 @@ def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measureme
     places = {"teacher": (deployed.path, deployed.format)}
     places |= {name: (file.path, file.form) for name, file in files.items() if not name.startswith("labels only")}
     for name, (path, form) in track(places.items(), "starting fresh processes", len(places)):
-        rows = from_footprint(footprint(path, form, starts=STARTS, samples=task.dataset.samples), device=device_name(), of=name)
+        rows = from_footprint(
+            footprint(path, form, starts=STARTS, samples=task.dataset.samples), device=device_name(), of=name
+        )
         found[name] += [renamed(row) for row in rows]
     sizes = {"teacher": deployed.bytes} | {name: file.path.stat().st_size for name, file in files.items()}
     for name, size in sizes.items():
@@ -120,8 +168,17 @@ def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measureme
 
 def _latency_rows(name: str, one: Latency, share: Estimate) -> list[Measurement]:
     rows = [renamed(row) for row in from_latency(one, device=device_name(), of=name)]
-    return [*rows, from_estimate("latency_ratio", share, "ratio of medians", "to the teacher, interleaved in the same run",
-                                 device=device_name(), of=name)]
+    return [
+        *rows,
+        from_estimate(
+            "latency_ratio",
+            share,
+            "ratio of medians",
+            "to the teacher, interleaved in the same run",
+            device=device_name(),
+            of=name,
+        ),
+    ]
 
 
 def renamed(row: Measurement) -> Measurement:
@@ -159,6 +216,16 @@ def confusion_and_reliability(answers: np.ndarray, decided: np.ndarray, task: Ta
     decided: (n,) class numbers, by the rule that the model ships with
     """
     targets = task.targets("test")
-    return {"confusion": metrics.confusion(decided, targets, answers.shape[1]),
-            "reliability": [{"confidence": b.confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low,
-                             "high": b.accuracy.high, "count": b.accuracy.n} for b in metrics.reliability(answers, targets)]}
+    return {
+        "confusion": metrics.confusion(decided, targets, answers.shape[1]),
+        "reliability": [
+            {
+                "confidence": b.confidence,
+                "accuracy": b.accuracy.value,
+                "low": b.accuracy.low,
+                "high": b.accuracy.high,
+                "count": b.accuracy.n,
+            }
+            for b in metrics.reliability(answers, targets)
+        ],
+    }

@@ -94,7 +94,9 @@ def latency(
     if not sessions or clips.ndim != 2 or not len(clips) or min_rounds < 1 or warmup < 1 or min_seconds < 0:
         raise EdgecompError(
             f"{len(sessions)} sessions, clips {clips.shape}, {min_rounds} rounds, {warmup} warm-ups, {min_seconds} s",
-            where="latency", fix="at least one session, clips (n, samples), one round and one warm-up run")
+            where="latency",
+            fix="at least one session, clips (n, samples), one round and one warm-up run",
+        )
     with _pinned(pin) as cpu, _no_garbage_collection():
         typical_s = {name: _typical_s(session, clips, warmup) for name, session in sessions.items()}
         rounds = int(np.clip(np.ceil(min_seconds / max(typical_s.values())), min_rounds, max(min_rounds, MOST_ROUNDS)))
@@ -127,8 +129,11 @@ def median_ratio(numerator: ArrayLike, denominator: ArrayLike, seed: int = 0) ->
     """Estimate the ratio of two medians taken in the same rounds, resampling each round's pair together."""
     numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
     if numerator.shape != denominator.shape:
-        raise EdgecompError(f"{numerator.size} rounds against {denominator.size}", where="median_ratio",
-                            fix="time both in one call of latency")
+        raise EdgecompError(
+            f"{numerator.size} rounds against {denominator.size}",
+            where="median_ratio",
+            fix="time both in one call of latency",
+        )
     rows = _blocks(numerator.size, seed)
     drawn = np.median(numerator[rows], axis=1) / np.median(denominator[rows], axis=1)
     return _spread(float(np.median(numerator) / np.median(denominator)), drawn, numerator.size)
@@ -144,18 +149,27 @@ def from_estimate(
 
 def from_latency(latency: Latency, *, device: str, of: str, artifact_hash: str = "") -> tuple[Measurement, ...]:
     """Return p50 with its interval, p90 and p99."""
+
     def row(name: str, value_ms: float, low: float | None = None, high: float | None = None) -> Measurement:
         return Measurement(name, value_ms, "ms", latency.method, device, of, artifact_hash, low, high, latency.runs)
-    return (row("latency p50", latency.p50_ms, latency.low_ms, latency.high_ms),
-            row("latency p90", latency.p90_ms), row("latency p99", latency.p99_ms))
+
+    return (
+        row("latency p50", latency.p50_ms, latency.low_ms, latency.high_ms),
+        row("latency p90", latency.p90_ms),
+        row("latency p99", latency.p99_ms),
+    )
 
 
 def from_footprint(footprint: Footprint, *, device: str, of: str, artifact_hash: str = "") -> tuple[Measurement, ...]:
     """Return cold start and memory; a figure that could not be read is left out (footprint.missing says why)."""
     spread = f"{footprint.method}; fastest to slowest start {{:.0f}} to {{:.0f}} ms"
     rows = (
-        ("cold start", footprint.cold_start_ms, "ms",
-         spread.format(footprint.cold_start_low_ms, footprint.cold_start_high_ms)),
+        (
+            "cold start",
+            footprint.cold_start_ms,
+            "ms",
+            spread.format(footprint.cold_start_low_ms, footprint.cold_start_high_ms),
+        ),
         ("load to first answer", footprint.load_ms, "ms", spread.format(footprint.load_low_ms, footprint.load_high_ms)),
         ("peak memory above the empty process", footprint.peak_bytes, "bytes", footprint.method),
         ("proportional memory above the empty process", footprint.pss_bytes, "bytes", footprint.method),
@@ -163,8 +177,11 @@ def from_footprint(footprint: Footprint, *, device: str, of: str, artifact_hash:
         ("empty process, resident", footprint.empty_rss_bytes, "bytes", footprint.method),
         ("empty process, proportional", footprint.empty_pss_bytes, "bytes", footprint.method),
     )
-    return tuple(Measurement(name, value, unit, method, device, of, artifact_hash, n=footprint.starts)
-                 for name, value, unit, method in rows if value is not None)
+    return tuple(
+        Measurement(name, value, unit, method, device, of, artifact_hash, n=footprint.starts)
+        for name, value, unit, method in rows
+        if value is not None
+    )
 
 
 def _typical_s(session: Session, clips: NDArray, warmup: int) -> float:
@@ -174,11 +191,15 @@ def _typical_s(session: Session, clips: NDArray, warmup: int) -> float:
         start = time.perf_counter()
         session(clips[run % len(clips)])
         taken.append(time.perf_counter() - start)
-    return max(float(np.median(taken[warmup // 2:])), 1e-6)
+    return max(float(np.median(taken[warmup // 2 :])), 1e-6)
 
 
 def _interleaved(
-    sessions: Mapping[str, Session], clips: NDArray, repeats: Mapping[str, int], min_seconds: float, rounds: int,
+    sessions: Mapping[str, Session],
+    clips: NDArray,
+    repeats: Mapping[str, int],
+    min_seconds: float,
+    rounds: int,
     random: np.random.Generator,
 ) -> dict[str, list[list[float]]]:
     """Return each session's seconds, a row for each round, until every session has had its rounds and its time."""
@@ -213,11 +234,16 @@ def _latency(samples_ms: NDArray[np.float64], min_seconds: float, cpu: int | Non
     rounds, repeats = samples_ms.shape
     held = "not pinned" if cpu is None else f"pinned to CPU {cpu}"
     return Latency(
-        p50_ms=middle.value, p90_ms=float(p90), p99_ms=float(p99), low_ms=middle.low, high_ms=middle.high,
-        runs=samples_ms.size, samples_ms=samples_ms,
+        p50_ms=middle.value,
+        p90_ms=float(p90),
+        p99_ms=float(p99),
+        low_ms=middle.low,
+        high_ms=middle.high,
+        runs=samples_ms.size,
+        samples_ms=samples_ms,
         method=f"one clip a run, one thread, {held}; {rounds} rounds × {repeats} runs, interleaved with "
-               f"{sessions - 1} other models, at least {min_seconds:g} s; median of the rounds' medians, "
-               "95 % by block bootstrap over rounds",
+        f"{sessions - 1} other models, at least {min_seconds:g} s; median of the rounds' medians, "
+        "95 % by block bootstrap over rounds",
     )
 
 

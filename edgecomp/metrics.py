@@ -114,11 +114,14 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> Estimate:
     positive, negative = scores[labels == 1], scores[labels == 0]
     m, n = positive.size, negative.size
     if not m or not n or m + n != labels.size:
-        raise InputError(f"AUROC of {m} positive and {n} negative clips of {labels.size}", where="auroc",
-                         fix="labels are 0 and 1, and both must be there")
+        raise InputError(
+            f"AUROC of {m} positive and {n} negative clips of {labels.size}",
+            where="auroc",
+            fix="labels are 0 and 1, and both must be there",
+        )
     ranks = _midranks(scores)
-    above_negative = (ranks[labels == 1] - _midranks(positive)) / n       # per positive: share of negatives below it
-    below_positive = 1 - (ranks[labels == 0] - _midranks(negative)) / m   # per negative: share of positives above it
+    above_negative = (ranks[labels == 1] - _midranks(positive)) / n  # per positive: share of negatives below it
+    below_positive = 1 - (ranks[labels == 0] - _midranks(negative)) / m  # per negative: share of positives above it
     area = float(above_negative.mean())
     variance = sum(part.var(ddof=1) / part.size for part in (above_negative, below_positive) if part.size > 1)
     if variance <= 1e-15 or min(m, n) < 2 or not 0 < area < 1:
@@ -142,8 +145,10 @@ def sensitivity_and_specificity(scores: ArrayLike, labels: ArrayLike, threshold:
     scores, labels = _pair(scores, labels)
     found = scores >= threshold
     positive, negative = labels == 1, labels == 0
-    return (proportion(int((found & positive).sum()), int(positive.sum())),
-            proportion(int((~found & negative).sum()), int(negative.sum())))
+    return (
+        proportion(int((found & positive).sum()), int(positive.sum())),
+        proportion(int((~found & negative).sum()), int(negative.sum())),
+    )
 
 
 def threshold_for_sensitivity(scores: ArrayLike, labels: ArrayLike, minimum: float = 0.9) -> float:
@@ -155,8 +160,11 @@ def threshold_for_sensitivity(scores: ArrayLike, labels: ArrayLike, minimum: flo
     scores, labels = _pair(scores, labels)
     positive = np.sort(scores[labels == 1])[::-1]
     if not positive.size or not 0 < minimum <= 1:
-        raise InputError(f"no threshold finds {minimum} of {positive.size} positives",
-                         where="threshold_for_sensitivity", fix="a split with positives; a minimum above 0, up to 1")
+        raise InputError(
+            f"no threshold finds {minimum} of {positive.size} positives",
+            where="threshold_for_sensitivity",
+            fix="a split with positives; a minimum above 0, up to 1",
+        )
     needed = int(np.ceil(minimum * positive.size - 1e-9))
     reached = positive[needed - 1]
     lower = scores[scores < reached]
@@ -182,8 +190,10 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> 
     edges = np.unique(ordered[np.arange(1, bins) * confidence.size // bins])
     place = np.searchsorted(edges, confidence, side="right")
     members = [place == number for number in np.unique(place)]
-    return tuple(ReliabilityBin(float(confidence[one].mean()), proportion(int(right[one].sum()), int(one.sum())))
-                 for one in members)
+    return tuple(
+        ReliabilityBin(float(confidence[one].mean()), proportion(int(right[one].sum()), int(one.sum())))
+        for one in members
+    )
 
 
 def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
@@ -204,14 +214,18 @@ def agreement(reference: ArrayLike, other: ArrayLike, *, of: str = "two models")
     """
     reference, other = np.asarray(reference, float), np.asarray(other, float)
     if reference.shape != other.shape or reference.ndim != 2:
-        raise InputError(f"probabilities of shapes {reference.shape} and {other.shape}", where=of,
-                         fix="both (n, classes)")
+        raise InputError(
+            f"probabilities of shapes {reference.shape} and {other.shape}", where=of, fix="both (n, classes)"
+        )
     for name, answers in (("first", reference), ("second", other)):
         if not np.isfinite(answers).all():
             raise GateError(f"the {name} model answers with NaN or infinity", where=of, fix="look at the step before")
         if is_constant(answers):
-            raise GateError(f"the {name} model gives every clip the same answer, which agrees with anything",
-                            where=of, fix="look at its training or its quantisation scales; compare two clips or more")
+            raise GateError(
+                f"the {name} model gives every clip the same answer, which agrees with anything",
+                where=of,
+                fix="look at its training or its quantisation scales; compare two clips or more",
+            )
     same = reference.argmax(axis=1) == other.argmax(axis=1)
     difference = np.abs(reference - other)
     return Agreement(proportion(int(same.sum()), same.size), float(difference.mean()), float(difference.max()))
@@ -271,8 +285,9 @@ def _midranks(values: NDArray) -> NDArray:
 def _pair(first: ArrayLike, second: ArrayLike) -> tuple[NDArray, NDArray]:
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
-        raise InputError(f"arrays of shapes {first.shape} and {second.shape}", where="metrics",
-                         fix="two of (n,), n at least 1")
+        raise InputError(
+            f"arrays of shapes {first.shape} and {second.shape}", where="metrics", fix="two of (n,), n at least 1"
+        )
     if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in (first, second)):
         raise InputError("NaN or infinity among the values", where="metrics", fix="look at the model that gave them")
     return tuple(a.astype(float) if a.dtype.kind == "f" else a for a in (first, second))
@@ -281,9 +296,13 @@ def _pair(first: ArrayLike, second: ArrayLike) -> tuple[NDArray, NDArray]:
 def _answers(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray, NDArray]:
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not labels.size:
-        raise InputError(f"probabilities {probabilities.shape} for labels {labels.shape}", where="metrics",
-                         fix="(n, classes) and (n,), n at least 1")
+        raise InputError(
+            f"probabilities {probabilities.shape} for labels {labels.shape}",
+            where="metrics",
+            fix="(n, classes) and (n,), n at least 1",
+        )
     if not np.isfinite(probabilities).all():
-        raise InputError("NaN or infinity among the probabilities", where="metrics",
-                         fix="look at the model that gave them")
+        raise InputError(
+            "NaN or infinity among the probabilities", where="metrics", fix="look at the model that gave them"
+        )
     return probabilities, labels

@@ -73,11 +73,15 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
     prune = ask.settings_of(Prune(round_to=target.numerics.channel_multiple))
     if prune.keep != 1:
         # Whole channels go, in multiples that the device's vector units like; then the student recovers.
-        stages += [Stage("pruned", (prune,), after="distilled"),
-                   Stage("finetuned", (ask.settings_of(Finetune()),), after="pruned")]
+        stages += [
+            Stage("pruned", (prune,), after="distilled"),
+            Stage("finetuned", (ask.settings_of(Finetune()),), after="pruned"),
+        ]
     if target.numerics.weights == "int8":
         # One choice of scales for every format. The front end and the softmax stay float.
-        stages += [Stage("int8", (ask.settings_of(Quantise(weight_bits=target.numerics.weight_bits)),), after=stages[-1].name)]
+        stages += [
+            Stage("int8", (ask.settings_of(Quantise(weight_bits=target.numerics.weight_bits)),), after=stages[-1].name)
+        ]
 
     return Plan(tuple(stages), tuple(Export(name) for name in runtimes()), ask.settings_of(Verify(), "verify"))
 
@@ -86,8 +90,11 @@ def _front_end(recipe: Recipe) -> FrontEnd:
     try:
         return FrontEnd.preset(recipe.data.sample_rate, recipe.data.samples, **recipe.student.front_end.model_dump())
     except ValueError as why:
-        raise PlanError(f"the front end does not fit: {why}", where=f"{recipe.file} [student.front_end]",
-                        fix="change window, hop or the band; leave them out for the preset") from None
+        raise PlanError(
+            f"the front end does not fit: {why}",
+            where=f"{recipe.file} [student.front_end]",
+            fix="change window, hop or the band; leave them out for the preset",
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,11 @@ class _Asker:
 
     def settings_of(self, default: Chosen, name: str | None = None) -> Chosen:
         name = name or type(default).__module__.rsplit(".", 1)[-1]
-        for given, where in ((self.recipe.settings(name), f"{self.recipe.file} [{name}]"),
-                             (self.target.override.get(name, {}), f"{self.target.file} [override.{name}]"),
-                             (self.settings.get(name, {}), f"--set {name}")):
+        for given, where in (
+            (self.recipe.settings(name), f"{self.recipe.file} [{name}]"),
+            (self.target.override.get(name, {}), f"{self.target.file} [override.{name}]"),
+            (self.settings.get(name, {}), f"--set {name}"),
+        ):
             default = _with(default, given, where, name)
         return default
 
@@ -118,10 +127,17 @@ def _with(chosen: Chosen, given: Mapping[str, Any], where: str, name: str) -> Ch
     known = {field.name for field in fields(chosen)}  # type: ignore[arg-type]
     for key in given:
         if key not in known:
-            raise PlanError(f"unknown setting {key!r}", where=where,
-                            fix=nearest(key, known).replace("allowed:", f"settings of {name} are"))
+            raise PlanError(
+                f"unknown setting {key!r}",
+                where=where,
+                fix=nearest(key, known).replace("allowed:", f"settings of {name} are"),
+            )
     try:
-        return TypeAdapter(type(chosen)).validate_python({f.name: getattr(chosen, f.name) for f in fields(chosen)} | dict(given))  # type: ignore[arg-type]
+        return TypeAdapter(type(chosen)).validate_python(
+            {f.name: getattr(chosen, f.name) for f in fields(chosen)} | dict(given)
+        )  # type: ignore[arg-type]
     except ValidationError as faults:
         fault = faults.errors()[0]
-        raise PlanError(f"{fault['loc'][0]} is {fault['input']!r}", where=where, fix=fault["msg"][:1].lower() + fault["msg"][1:]) from None
+        raise PlanError(
+            f"{fault['loc'][0]} is {fault['input']!r}", where=where, fix=fault["msg"][:1].lower() + fault["msg"][1:]
+        ) from None

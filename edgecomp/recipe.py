@@ -217,8 +217,11 @@ def read_toml(file: Path, error: type[InputError]) -> dict[str, Any]:
     except FileNotFoundError:
         raise error(f"there is no {file.name}", where=file, fix="check the path") from None
     except UnicodeDecodeError as why:
-        raise error(f"not UTF-8 text: byte {why.start} is {why.object[why.start]:#04x}", where=file,
-                    fix="save the file as UTF-8") from None
+        raise error(
+            f"not UTF-8 text: byte {why.start} is {why.object[why.start]:#04x}",
+            where=file,
+            fix="save the file as UTF-8",
+        ) from None
     except tomllib.TOMLDecodeError as why:
         raise error(f"not valid TOML: {why}", where=file, fix="mend that line; texts need quotes") from None
     except OSError as why:
@@ -242,8 +245,11 @@ def checked(kind: type[BaseModel], raw: dict[str, Any], file: Path, error: type[
         known = ", ".join(_keys(_table_at(kind, keys[:-1])))
         raise error(f"missing key {keys[-1]!r}", where=where, fix=f"add it; keys of this table are {known}")
     if isinstance(fault["input"], dict):  # a rule about a whole table
-        raise error(f"[{'.'.join(keys)}] {_wanted(fault)}", where=f"{file} [{'.'.join(keys)}]",
-                    fix=f"keys of this table are {', '.join(_keys(_table_at(kind, keys)))}")
+        raise error(
+            f"[{'.'.join(keys)}] {_wanted(fault)}",
+            where=f"{file} [{'.'.join(keys)}]",
+            fix=f"keys of this table are {', '.join(_keys(_table_at(kind, keys)))}",
+        )
     raise error(f"{'.'.join(keys)} is {fault['input']!r}", where=where, fix=_wanted(fault))
 
 
@@ -252,9 +258,16 @@ def _wanted(fault: Any) -> str:
     if fault["type"] == "literal_error":
         allowed = [part.strip().strip("'") for part in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return nearest(str(fault["input"]), allowed)
-    plain = {"string_type": "give a text in quotes", "int_type": "give a whole number", "float_type": "give a number",
-             "bool_type": "give true or false", "list_type": "give a list in [ ]", "dict_type": "give a table",
-             "model_type": "give a table", "string_pattern_mismatch": "use a to z, 0 to 9, _ and - only"}
+    plain = {
+        "string_type": "give a text in quotes",
+        "int_type": "give a whole number",
+        "float_type": "give a number",
+        "bool_type": "give true or false",
+        "list_type": "give a list in [ ]",
+        "dict_type": "give a table",
+        "model_type": "give a table",
+        "string_pattern_mismatch": "use a to z, 0 to 9, _ and - only",
+    }
     said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "give a value").replace("valid ", "")
     return plain.get(fault["type"], said[:1].lower() + said[1:])
 

@@ -117,11 +117,17 @@ def clear_errors(folder: Path) -> Iterator[None]:
     except Exception as why:
         code = getattr(why, "errno", None)
         if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(why)):
-            raise StoreError("the disk is full; nothing half-written was kept", where=folder, fix="free some space "
-                             "or give another --build folder, and run the same command again") from why
+            raise StoreError(
+                "the disk is full; nothing half-written was kept",
+                where=folder,
+                fix="free some space or give another --build folder, and run the same command again",
+            ) from why
         if isinstance(why, OSError) and (code == errno.EROFS or _lies_in(why.filename2 or why.filename, folder)):
-            raise StoreError(f"cannot write here: {why.strerror or why}", where=folder,
-                             fix="give a folder you may write to with --build or --out") from why
+            raise StoreError(
+                f"cannot write here: {why.strerror or why}",
+                where=folder,
+                fix="give a folder you may write to with --build or --out",
+            ) from why
         raise
 
 

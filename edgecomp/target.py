@@ -95,6 +95,7 @@ def read_target(name: str, folder: Path) -> Target:
         raise TargetError(f"unknown target {name!r}", where=folder, fix=nearest(name, known))
     target = checked(Target, read_toml(file, TargetError), file, TargetError)
     if target.name != file.stem:
-        raise TargetError(f"name is {target.name!r} in a file called {file.name}", where=file,
-                          fix=f"name = {file.stem!r}")
+        raise TargetError(
+            f"name is {target.name!r} in a file called {file.name}", where=file, fix=f"name = {file.stem!r}"
+        )
     return target

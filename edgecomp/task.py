@@ -70,29 +70,53 @@ class Task:
     def view_answers(self) -> np.ndarray:
         """Return the teacher's probabilities for every view, (views, classes) float32."""
         shape = len(self.views), len(self.dataset.labels)
-        return self._over_views("view-answers", text_hash(self.teacher.fingerprint), shape, np.float32,
-                                "asking the teacher", self.teacher.probabilities)
+        return self._over_views(
+            "view-answers",
+            text_hash(self.teacher.fingerprint),
+            shape,
+            np.float32,
+            "asking the teacher",
+            self.teacher.probabilities,
+        )
 
     def view_features(self, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of every view, not normalised, (views, frames, mels) float16."""
         shape = len(self.views), front_end.frames, front_end.mels
-        return self._over_views("view-features", repr(front_end) + code_hash("students/front_end.py"), shape, np.float16, "computing log-mel frames",
-                                log_mel(front_end))
+        return self._over_views(
+            "view-features",
+            repr(front_end) + code_hash("students/front_end.py"),
+            shape,
+            np.float16,
+            "computing log-mel frames",
+            log_mel(front_end),
+        )
 
     def features(self, split: str, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of a split's clips, not normalised, (n, frames, mels) float32."""
-        key = text_hash("features", self.dataset.of(split).fingerprint, repr(front_end), code_hash("students/front_end.py"))
+        key = text_hash(
+            "features", self.dataset.of(split).fingerprint, repr(front_end), code_hash("students/front_end.py")
+        )
 
         def compute(folder: Path) -> None:
             frames, waves = log_mel(front_end), self.waveforms(split)
-            parts = [frames(np.asarray(waves[i:i + CHUNK])) for i in range(0, len(waves), CHUNK)]
-            np.save(folder / "features.npy", np.concatenate(parts) if parts else np.zeros((0, front_end.frames, front_end.mels), np.float32))
+            parts = [frames(np.asarray(waves[i : i + CHUNK])) for i in range(0, len(waves), CHUNK)]
+            np.save(
+                folder / "features.npy",
+                np.concatenate(parts) if parts else np.zeros((0, front_end.frames, front_end.mels), np.float32),
+            )
 
         return np.load(self.store.make("features", key, compute) / "features.npy")
 
-    def _over_views(self, name: str, what: str, shape: tuple[int, ...], dtype: type, said: str, answer) -> np.ndarray:  # noqa: ANN001
+    def _over_views(self, name: str, what: str, shape: tuple[int, ...], dtype: type, said: str, answer) -> np.ndarray:
         """Keep what a function gives for the sound of every view."""
-        key = text_hash(name, self.dataset.of("train").fingerprint, self.recipe.augment, self.recipe.seed, what, code_hash("data/views.py"))
+        key = text_hash(
+            name,
+            self.dataset.of("train").fingerprint,
+            self.recipe.augment,
+            self.recipe.seed,
+            what,
+            code_hash("data/views.py"),
+        )
 
         def compute(folder: Path) -> None:
             waves, background = self.waveforms("train"), noises(self.views)
@@ -111,7 +135,7 @@ def load_task(recipe: Recipe, store: Store, *, data: Path | None = None) -> Task
     return Task(recipe, load_dataset(recipe, store, data=data), store)
 
 
-def log_mel(front_end: FrontEnd):  # noqa: ANN201, a function on arrays
+def log_mel(front_end: FrontEnd):
     """Return a function from waveforms (n, samples) to log-mel frames (n, frames, mels), both float32."""
     import torch
 

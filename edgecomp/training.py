@@ -81,15 +81,20 @@ def distillation_loss(logits: Tensor, labels: Tensor, answers: Tensor, objective
 
 def unfit(objective: Objective, schedule: Schedule) -> str | None:
     """Return why nothing can be learnt so, or None."""
-    rules = {"label_weight": (objective.label_weight, 0 <= objective.label_weight <= 1, "from 0 to 1"),
-             "temperature": (objective.temperature, 0 < objective.temperature < math.inf, "above 0"),
-             "epochs": (schedule.epochs, schedule.epochs >= 1, "1 or more"),
-             "batch": (schedule.batch, schedule.batch >= 1, "1 or more"),
-             "learning_rate": (schedule.learning_rate, 0 < schedule.learning_rate < math.inf, "above 0"),
-             "weight_decay": (schedule.weight_decay, 0 <= schedule.weight_decay < math.inf, "0 or more"),
-             "patience": (schedule.patience, schedule.patience >= 0, "0 or more"),
-             "mask": (schedule.mask, 0 <= schedule.mask <= 1, "from 0 to 1")}
-    return next((f"{name} is {value}, and must be {allowed}" for name, (value, is_so, allowed) in rules.items() if not is_so), None)
+    rules = {
+        "label_weight": (objective.label_weight, 0 <= objective.label_weight <= 1, "from 0 to 1"),
+        "temperature": (objective.temperature, 0 < objective.temperature < math.inf, "above 0"),
+        "epochs": (schedule.epochs, schedule.epochs >= 1, "1 or more"),
+        "batch": (schedule.batch, schedule.batch >= 1, "1 or more"),
+        "learning_rate": (schedule.learning_rate, 0 < schedule.learning_rate < math.inf, "above 0"),
+        "weight_decay": (schedule.weight_decay, 0 <= schedule.weight_decay < math.inf, "0 or more"),
+        "patience": (schedule.patience, schedule.patience >= 0, "0 or more"),
+        "mask": (schedule.mask, 0 <= schedule.mask <= 1, "from 0 to 1"),
+    }
+    return next(
+        (f"{name} is {value}, and must be {allowed}" for name, (value, is_so, allowed) in rules.items() if not is_so),
+        None,
+    )
 
 
 def fit(student: Student, task: Task, objective: Objective, schedule: Schedule, *, seed: int, said: str) -> Fitted:
@@ -129,8 +134,11 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
         if schedule.patience and epoch - best_epoch >= schedule.patience:
             break
     if kept is None:
-        raise EdgecompError("the training diverged: the loss is not a number", where=said,
-                            fix=f"lower learning_rate, which is {schedule.learning_rate}")
+        raise EdgecompError(
+            "the training diverged: the loss is not a number",
+            where=said,
+            fix=f"lower learning_rate, which is {schedule.learning_rate}",
+        )
     student.body.load_state_dict(kept)
     student.eval()
     return Fitted(best_epoch, epoch, best[0], -best[1])
@@ -156,13 +164,23 @@ class _Inputs:
         answers = labels if objective.label_weight == 1 else torch.from_numpy(np.array(task.view_answers()))
         mean, std = student.front_end.mean, student.front_end.std
         validation = (torch.from_numpy(task.features("validation", front_end)) - mean) / std
-        return _Inputs(task.view_features(front_end), labels, answers, len(task.targets("train")), mean, std,
-                       validation, torch.from_numpy(np.array(task.targets("validation"))))
+        return _Inputs(
+            task.view_features(front_end),
+            labels,
+            answers,
+            len(task.targets("train")),
+            mean,
+            std,
+            validation,
+            torch.from_numpy(np.array(task.targets("validation"))),
+        )
 
     def batches(self, size: int) -> int:
         return max(1, self.clips // size)
 
-    def epoch(self, epoch: int, schedule: Schedule, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def epoch(
+        self, epoch: int, schedule: Schedule, rng: np.random.Generator
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Give every clip once, as a view that the last epochs did not show."""
         views = len(self.labels) // self.clips
         order = rng.permutation(self.clips)

@@ -49,9 +49,9 @@ def test_the_commands_are_these():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_opens_with_examples(name):
     done = call(name, "--help")
-    lines = [line.strip() for line in done.out.splitlines() if line.strip()]
-    assert done.code == 0 and lines[0].startswith("Usage: ") and lines[1].endswith(".")
-    assert lines[2].startswith(f"edgecomp {name}"), "examples come before the options"
+    usage, said, examples, *_ = done.out.split("\n\n")
+    assert done.code == 0 and usage.startswith(f"Usage: edgecomp {name} [OPTIONS]") and said.strip().endswith(".")
+    assert all(line.startswith(f"  edgecomp {name} ") or line == f"  edgecomp {name}" for line in examples.splitlines())
 
 
 def test_the_help_opens_with_examples_and_says_the_exit_codes():

@@ -29,6 +29,7 @@ ROOMS = [
     {"plan"},
     {"compiler"},
     {"evaluate"},
+    {"proof"},
     {"bundle"},
     {"report"},
     {"bench", "delivery"},

@@ -50,14 +50,24 @@ def parities(answers: Mapping[str, np.ndarray], verify: Verify) -> tuple[Parity,
     int8 = [name for name in answers if name.startswith("int8")]
     pairs = [(name, "torch", exact) for name in answers if name.startswith("float")]
     pairs += [(name, "torch", close) for name in int8]
-    pairs += [(first, second, alike) for i, first in enumerate(int8) for second in int8[i + 1:]]
+    pairs += [(first, second, alike) for i, first in enumerate(int8) for second in int8[i + 1 :]]
     return tuple(_compare(a, b, answers, bounds) for a, b, bounds in pairs)
 
 
 def _compare(a: str, b: str, answers: Mapping[str, np.ndarray], bounds: dict[str, float]) -> Parity:
     found = agreement(answers[b], answers[a], of=f"{a} against {b}")
-    passed = (found.decisions.value >= bounds.get("agreement", 0)
-              and found.mean_difference <= bounds.get("mean", np.inf)
-              and found.largest_difference <= bounds.get("largest", np.inf))
-    return Parity(a, b, found.decisions.value, found.mean_difference, found.largest_difference, found.decisions.n,
-                  bounds, bool(passed))
+    passed = (
+        found.decisions.value >= bounds.get("agreement", 0)
+        and found.mean_difference <= bounds.get("mean", np.inf)
+        and found.largest_difference <= bounds.get("largest", np.inf)
+    )
+    return Parity(
+        a,
+        b,
+        found.decisions.value,
+        found.mean_difference,
+        found.largest_difference,
+        found.decisions.n,
+        bounds,
+        bool(passed),
+    )

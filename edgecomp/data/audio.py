@@ -14,7 +14,7 @@ from edgecomp.progress import quiet_libraries
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 """What libsndfile decodes for us (MP3 through its own mpg123, since libsndfile 1.1)."""
 
-MEND = "record or copy the file again, or set resolve.unreadable = \"drop\" under [data] to leave it out"
+MEND = 'record or copy the file again, or set resolve.unreadable = "drop" under [data] to leave it out'
 _WAV_LENGTH = re.compile(r"^\s*data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -76,7 +76,7 @@ def fit(wave: np.ndarray, samples: int, how: str) -> np.ndarray:
     if how not in start:
         raise AudioError(f"cannot fit a clip by {how!r}", where="fit", fix=f"allowed: {', '.join(start)}")
     first = start[how](wave, samples)
-    return np.ascontiguousarray(wave[first:first + samples], dtype=np.float32)
+    return np.ascontiguousarray(wave[first : first + samples], dtype=np.float32)
 
 
 def load_clip(path: Path, *, sample_rate: int, samples: int, fit: str) -> np.ndarray:
@@ -112,13 +112,13 @@ def _truncation(path: Path, kind: str, promised: int, read: int, log: str) -> st
 def _ogg_fault(content: bytes) -> str | None:
     """Walk the pages of an Ogg file (RFC 3533, section 6) and check their checksums and the end."""
     place, last = 0, False
-    while content[place:place + 4] == b"OggS" and len(content) >= place + 27:
-        lengths = content[place + 27:place + 27 + content[place + 26]]
+    while content[place : place + 4] == b"OggS" and len(content) >= place + 27:
+        lengths = content[place + 27 : place + 27 + content[place + 26]]
         end = place + 27 + len(lengths) + sum(lengths)
         if end > len(content):
             return f"truncated: the page at byte {place} is cut off"
-        page = content[place:place + 22] + bytes(4) + content[place + 26:end]
-        if _ogg_checksum(page) != int.from_bytes(content[place + 22:place + 26], "little"):
+        page = content[place : place + 22] + bytes(4) + content[place + 26 : end]
+        if _ogg_checksum(page) != int.from_bytes(content[place + 22 : place + 26], "little"):
             return f"corrupt: the page at byte {place} fails its checksum"
         last = bool(content[place + 5] & 4)
         place = end

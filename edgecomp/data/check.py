@@ -37,8 +37,13 @@ def check(recipe: Recipe, store: Store, data: Path | None = None) -> tuple[Findi
     raises: DataError where the manifest itself cannot be used
     """
     found, facts = sifted(recipe, store, data_folder(recipe, store, data))
-    findings = [*found.findings, *_small(found.clips, recipe.data), *_lengths(found.clips, facts, recipe.data.seconds),
-                *_unknown(found.clips, recipe.data), *_shortcuts(shortcuts(found.clips, facts, recipe.seed))]
+    findings = [
+        *found.findings,
+        *_small(found.clips, recipe.data),
+        *_lengths(found.clips, facts, recipe.data.seconds),
+        *_unknown(found.clips, recipe.data),
+        *_shortcuts(shortcuts(found.clips, facts, recipe.seed)),
+    ]
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 
@@ -51,53 +56,103 @@ def _small(clips: Sequence[Clip], data: Data) -> Iterable[Finding]:
         sizes = Counter(clip.label for clip in here)
         small = [f"{label!r} ({sizes[label]})" for label in labels if sizes[label] < FEWEST]
         if small:
-            yield Finding("small-class", "warning",
-                          f"classes too small to judge in the {side} split: {', '.join(small)}",
-                          (), f"add clips or merge classes; {rule}")
+            yield Finding(
+                "small-class",
+                "warning",
+                f"classes too small to judge in the {side} split: {', '.join(small)}",
+                (),
+                f"add clips or merge classes; {rule}",
+            )
     test = [clip for clip in clips if clip.split == "test"]
-    for column in (clips[0].groups if clips else ()):
+    for column in clips[0].groups if clips else ():
         values = sorted({clip.groups[column] for clip in clips})
         sizes = Counter(clip.groups[column] for clip in test)
         if small := [f"{value!r} ({sizes[value]})" for value in values if sizes[value] < FEWEST]:
-            yield Finding("small-group", "warning",
-                          f"groups of {column!r} too small to judge in the test split: {', '.join(small)}",
-                          (), f"add clips or merge groups; results for them will be shown as not judged; {rule}")
+            yield Finding(
+                "small-group",
+                "warning",
+                f"groups of {column!r} too small to judge in the test split: {', '.join(small)}",
+                (),
+                f"add clips or merge groups; results for them will be shown as not judged; {rule}",
+            )
         cells = {(clip.groups[column], clip.label) for clip in clips}
-        if lacking := [f"{value!r} has no {label!r}" for value in values for label in labels
-                       if sizes[value] >= FEWEST and (value, label) not in cells]:
-            yield Finding("one-sided-group", "warning",
-                          f"groups of {column!r} in which a label never occurs: {_few(lacking)}",
-                          (), "a score within such a group says nothing about the missing label; add such clips")
+        if lacking := [
+            f"{value!r} has no {label!r}"
+            for value in values
+            for label in labels
+            if sizes[value] >= FEWEST and (value, label) not in cells
+        ]:
+            yield Finding(
+                "one-sided-group",
+                "warning",
+                f"groups of {column!r} in which a label never occurs: {_few(lacking)}",
+                (),
+                "a score within such a group says nothing about the missing label; add such clips",
+            )
 
 
 def _lengths(clips: Sequence[Clip], facts: Mapping[str, Facts], seconds: float) -> Iterable[Finding]:
     """Name the clips that are far longer or shorter than what the model hears."""
-    kinds = (("too-long", "longer than", FAR_LONGER, lambda length: length > FAR_LONGER * seconds,
-              "raise seconds, or cut the clips where the sound is; only the part chosen by fit is heard"),
-             ("too-short", "shorter than", FAR_SHORTER, lambda length: length < FAR_SHORTER * seconds,
-              "lower seconds; the rest of the model's input is silence"))
+    kinds = (
+        (
+            "too-long",
+            "longer than",
+            FAR_LONGER,
+            lambda length: length > FAR_LONGER * seconds,
+            "raise seconds, or cut the clips where the sound is; only the part chosen by fit is heard",
+        ),
+        (
+            "too-short",
+            "shorter than",
+            FAR_SHORTER,
+            lambda length: length < FAR_SHORTER * seconds,
+            "lower seconds; the rest of the model's input is silence",
+        ),
+    )
     for code, how, times, is_odd, fix in kinds:
         odd = sorted(clip.path for clip in clips if is_odd(facts[clip.path].seconds))
         if odd:
             lengths = [facts[path].seconds for path in odd]
             severity = "warning" if len(odd) > ODD_SHARE * len(clips) else "note"
-            yield Finding(code, severity, f"{len(odd)} of {len(clips)} clips are {how} {times:g} × {seconds:g} s "
-                          f"({min(lengths):.2f} to {max(lengths):.2f} s)", tuple(odd), fix)
+            yield Finding(
+                code,
+                severity,
+                f"{len(odd)} of {len(clips)} clips are {how} {times:g} × {seconds:g} s "
+                f"({min(lengths):.2f} to {max(lengths):.2f} s)",
+                tuple(odd),
+                fix,
+            )
 
 
 def _unknown(clips: Sequence[Clip], data: Data) -> Iterable[Finding]:
     """Say where rows leave a subject or a group empty."""
     if data.subject is None:
-        yield Finding("no-subjects", "warning", "no column says whose voice a clip is: one person may stand on two "
-                      "sides of the split, and every score may be too good", (),
-                      "name the column with subject under [data], if anybody knows")
+        yield Finding(
+            "no-subjects",
+            "warning",
+            "no column says whose voice a clip is: one person may stand on two "
+            "sides of the split, and every score may be too good",
+            (),
+            "name the column with subject under [data], if anybody knows",
+        )
     elif nobody := sorted(clip.path for clip in clips if clip.subject is None):
-        yield Finding("no-subjects", "warning", f"{len(nobody)} of {len(clips)} clips name no {data.subject!r}: they "
-                      "may be of people on the other side of the split", tuple(nobody), "fill the column in")
-    for column in (clips[0].groups if clips else ()):
+        yield Finding(
+            "no-subjects",
+            "warning",
+            f"{len(nobody)} of {len(clips)} clips name no {data.subject!r}: they "
+            "may be of people on the other side of the split",
+            tuple(nobody),
+            "fill the column in",
+        )
+    for column in clips[0].groups if clips else ():
         if unknown := sorted(clip.path for clip in clips if clip.groups[column] == UNKNOWN):
-            yield Finding("unknown-group", "note", f"{len(unknown)} of {len(clips)} clips have no value of {column!r}",
-                          tuple(unknown), f"they form a group of their own, {UNKNOWN!r}")
+            yield Finding(
+                "unknown-group",
+                "note",
+                f"{len(unknown)} of {len(clips)} clips have no value of {column!r}",
+                tuple(unknown),
+                f"they form a group of their own, {UNKNOWN!r}",
+            )
 
 
 def _shortcuts(scores: Sequence[Shortcut]) -> Iterable[Finding]:
@@ -105,20 +160,36 @@ def _shortcuts(scores: Sequence[Shortcut]) -> Iterable[Finding]:
     for score in scores:
         if score.is_suspicious:
             shares = _few([f"{value!r} is {share:.0%} {label!r}" for value, label, share in score.shares])
-            yield Finding("shortcut", "warning", f"{score.column!r} predicts the label without any sound: "
-                          f"{_auroc(score)} on {score.clips} clips; {shares}", (), _shortcut_fix(score.column))
+            yield Finding(
+                "shortcut",
+                "warning",
+                f"{score.column!r} predicts the label without any sound: "
+                f"{_auroc(score)} on {score.clips} clips; {shares}",
+                (),
+                _shortcut_fix(score.column),
+            )
     rest = [f"{score.column} {_auroc(score)}" for score in scores if not score.is_suspicious]
     if rest:
-        yield Finding("no-shortcut", "note", "columns that do not give the label away (AUROC below "
-                      f"{SUSPICIOUS_AUROC}, or an interval that holds 0.5): {'; '.join(rest)}", (), "nothing to do")
+        yield Finding(
+            "no-shortcut",
+            "note",
+            "columns that do not give the label away (AUROC below "
+            f"{SUSPICIOUS_AUROC}, or an interval that holds 0.5): {'; '.join(rest)}",
+            (),
+            "nothing to do",
+        )
 
 
 def _shortcut_fix(column: str) -> str:
     if column == "duration":
-        return ("if length belongs to the sound itself, as in a long word, it is no shortcut; otherwise cut all clips "
-                "to one length")
-    return ("balance the labels within it, and report every score within each of its values; "
-            "a score over all of them is flattered")
+        return (
+            "if length belongs to the sound itself, as in a long word, it is no shortcut; otherwise cut all clips "
+            "to one length"
+        )
+    return (
+        "balance the labels within it, and report every score within each of its values; "
+        "a score over all of them is flattered"
+    )
 
 
 def _auroc(score: Shortcut) -> str:

@@ -64,16 +64,25 @@ class _Fault:
             return Finding(self.code, "note", self.message, self.files, f"{key} = {self.choice!r}: {left_out}")
         others = _CHOICES[self.setting]
         draw = "; or leave [data.split] column out, so that whole subjects are drawn" if self.setting == "leaks" else ""
-        return Finding(self.code, self.unresolved, self.message, self.files,
-                       f"mend the data, or set {key} = {' or '.join(map(repr, others))} under [data]{draw}")
+        return Finding(
+            self.code,
+            self.unresolved,
+            self.message,
+            self.files,
+            f"mend the data, or set {key} = {' or '.join(map(repr, others))} under [data]{draw}",
+        )
 
     def note(self) -> dict:
-        return {"code": self.code, "resolution": self.choice, "found": len(self.files),
-                "dropped": sorted(self.dropped)}
+        return {"code": self.code, "resolution": self.choice, "found": len(self.files), "dropped": sorted(self.dropped)}
 
 
-_CHOICES = {"unreadable": ("drop",), "silent": ("drop", "keep"), "conflicts": ("drop",), "duplicates": ("keep-one",),
-            "leaks": ("keep-test",)}
+_CHOICES = {
+    "unreadable": ("drop",),
+    "silent": ("drop", "keep"),
+    "conflicts": ("drop",),
+    "duplicates": ("keep-one",),
+    "leaks": ("keep-test",),
+}
 
 
 def sift(clips: Sequence[Clip], facts: Mapping[str, Facts], data: Data, seed: int) -> Sifted:
@@ -99,8 +108,9 @@ def sift(clips: Sequence[Clip], facts: Mapping[str, Facts], data: Data, seed: in
     for fault in _duplicates(left, facts, heard, resolve.duplicates):
         left = apply(left, fault)
     left = apply(left, _leaks(left, resolve.leaks))
-    return Sifted(left, tuple(fault.finding() for fault in faults),
-                  tuple(fault.note() for fault in faults if fault.is_resolved))
+    return Sifted(
+        left, tuple(fault.finding() for fault in faults), tuple(fault.note() for fault in faults if fault.is_resolved)
+    )
 
 
 def sets_of_equals(clips: Iterable[Clip], key: Callable[[Clip], str | None]) -> list[list[Clip]]:
@@ -130,30 +140,35 @@ def _silent(clips: Sequence[Clip], facts: Mapping[str, Facts], choice: str) -> _
 
 def _conflicts(clips: Sequence[Clip], facts: Mapping[str, Facts], choice: str) -> _Fault | None:
     sounding = (clip for clip in clips if not facts[clip.path].is_silent)
-    sets = [s for s in sets_of_equals(sounding, lambda clip: facts[clip.path].sound)
-            if len({clip.label for clip in s}) > 1]
+    sets = [
+        s for s in sets_of_equals(sounding, lambda clip: facts[clip.path].sound) if len({clip.label for clip in s}) > 1
+    ]
     if not sets:
         return None
     bad, first = _paths(clip for members in sets for clip in members), sets[0]
     other = next(clip for clip in first if clip.label != first[0].label)
     equal = sum(len({facts[clip.path].content for clip in members}) == 1 for members in sets)
-    message = (f"{_sets(sets)} of equal audio ({_count(bad)}; {equal} equal byte for byte) under different labels, "
-               f"such as {first[0].path} ({first[0].label}) and {other.path} ({other.label})")
+    message = (
+        f"{_sets(sets)} of equal audio ({_count(bad)}; {equal} equal byte for byte) under different labels, "
+        f"such as {first[0].path} ({first[0].label}) and {other.path} ({other.label})"
+    )
     return _Fault("conflicting-labels", "conflicts", choice, message, bad, frozenset(bad))
 
 
-def _duplicates(clips: Sequence[Clip], facts: Mapping[str, Facts], heard: Mapping[str, str],
-                choice: str) -> Iterable[_Fault]:
+def _duplicates(
+    clips: Sequence[Clip], facts: Mapping[str, Facts], heard: Mapping[str, str], choice: str
+) -> Iterable[_Fault]:
     """Find equal audio under one label: on two sides of a split it is a leak, on one side it counts double."""
     sets = sets_of_equals(clips, lambda clip: heard.get(clip.path))
     across = [s for s in sets if len({clip.split for clip in s}) > 1]
     within = [s for s in sets if len({clip.split for clip in s}) == 1]
     of_bytes = [s for s in within if len({facts[clip.path].content for clip in s}) == 1]
     of_sound = [s for s in within if s not in of_bytes]
-    kinds = (("duplicate-across-splits", across, "equal audio on two sides of the split", "error"),
-             ("equal-bytes", of_bytes, "equal files under one label on one side of the split", "warning"),
-             ("equal-audio", of_sound, "different files that decode to equal audio on one side of a split",
-              "warning"))
+    kinds = (
+        ("duplicate-across-splits", across, "equal audio on two sides of the split", "error"),
+        ("equal-bytes", of_bytes, "equal files under one label on one side of the split", "warning"),
+        ("equal-audio", of_sound, "different files that decode to equal audio on one side of a split", "warning"),
+    )
     for code, found, what, severity in kinds:
         if not found:
             continue
@@ -161,8 +176,15 @@ def _duplicates(clips: Sequence[Clip], facts: Mapping[str, Facts], heard: Mappin
         spare = {clip.path for members in found for clip in members if clip is not _latest(members)}
         keeps_all = choice == "error" and severity == "warning"
         first = " and ".join(f"{clip.path} ({clip.split})" for clip in found[0][:3])
-        yield _Fault(code, "duplicates", choice, f"{_sets(found)} of {what} ({_count(files)}), such as {first}",
-                     files, frozenset() if keeps_all else frozenset(spare), severity)
+        yield _Fault(
+            code,
+            "duplicates",
+            choice,
+            f"{_sets(found)} of {what} ({_count(files)}), such as {first}",
+            files,
+            frozenset() if keeps_all else frozenset(spare),
+            severity,
+        )
 
 
 def _leaks(clips: Sequence[Clip], choice: str) -> _Fault | None:
@@ -172,8 +194,10 @@ def _leaks(clips: Sequence[Clip], choice: str) -> _Fault | None:
     files = _paths(clip for members in sets for clip in members)
     spare = frozenset(clip.path for members in sets for clip in members if clip.split != _latest(members).split)
     sides = sorted({clip.split for clip in sets[0]}, key=SIDES.index)
-    message = (f"{len(sets)} subject{'s' if len(sets) > 1 else ''} on two sides of the split ({_count(files)}), "
-               f"such as {sets[0][0].subject!r} in {' and '.join(sides)}")
+    message = (
+        f"{len(sets)} subject{'s' if len(sets) > 1 else ''} on two sides of the split ({_count(files)}), "
+        f"such as {sets[0][0].subject!r} in {' and '.join(sides)}"
+    )
     return _Fault("subject-across-splits", "leaks", choice, message, files, spare)
 
 

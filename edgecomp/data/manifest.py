@@ -121,8 +121,11 @@ def data_folder(recipe: Recipe, store: Store, data: Path | None = None) -> Path:
     try:
         code = file.read_bytes()
     except OSError as why:
-        raise DataError(f"cannot read the generator: {why.strerror}", where=file,
-                        fix="generator under [data] names a Python file beside the recipe") from None
+        raise DataError(
+            f"cannot read the generator: {why.strerror}",
+            where=file,
+            fix="generator under [data] names a Python file beside the recipe",
+        ) from None
     key = text_hash(code.decode("utf-8", "replace"), recipe.seed, __version__)
     return store.make("data", key, lambda folder: _generate(file, folder, recipe.seed))
 
@@ -143,8 +146,11 @@ def _generate(file: Path, folder: Path, seed: int) -> None:
     except EdgecompError:
         raise
     except ImportError as why:
-        raise DataError(f"the generator needs a package that is not installed: {why.name}", where=file,
-                        fix="install it into this environment") from why
+        raise DataError(
+            f"the generator needs a package that is not installed: {why.name}",
+            where=file,
+            fix="install it into this environment",
+        ) from why
     except Exception as why:  # a user's code may raise anything; the chain keeps what it was
         raise DataError(f"the generator failed: {type(why).__name__}: {why}", where=file, fix="mend it") from why
 
@@ -155,17 +161,25 @@ def _refusal(errors: list[Finding], folder: Path, recipe: Recipe) -> DataError:
     for finding in errors:
         more = f" and {len(finding.files) - 4} more" if len(finding.files) > 4 else ""
         lines.append(f"{finding.code}: {finding.message}\n    {', '.join(finding.files[:4])}{more}\n    {finding.fix}")
-    return DataError("the data have faults that would make the result untrue:\n  " + "\n  ".join(lines), where=folder,
-                     fix=f"mend the files, or decide under [data] resolve in {recipe.file.name}; "
-                         "`edgecomp check` lists every file")
+    return DataError(
+        "the data have faults that would make the result untrue:\n  " + "\n  ".join(lines),
+        where=folder,
+        fix=f"mend the files, or decide under [data] resolve in {recipe.file.name}; `edgecomp check` lists every file",
+    )
 
 
 def _check_labels(labels: tuple[str, ...], clips: tuple[Clip, ...], recipe: Recipe) -> None:
     if len(labels) < 2:
-        raise DataError(f"there is one label, {labels[0]!r}", where=f"{recipe.file} [data]",
-                        fix="a classifier needs clips of at least two labels")
+        raise DataError(
+            f"there is one label, {labels[0]!r}",
+            where=f"{recipe.file} [data]",
+            fix="a classifier needs clips of at least two labels",
+        )
     trained = {clip.label for clip in clips if clip.split == "train"}
     for label in labels:
         if label not in trained:
-            raise DataError(f"no training clip has the label {label!r}", where=f"{recipe.file} [data] labels",
-                            fix=f"add some or leave it out; training has {', '.join(sorted(trained))}")
+            raise DataError(
+                f"no training clip has the label {label!r}",
+                where=f"{recipe.file} [data] labels",
+                fix=f"add some or leave it out; training has {', '.join(sorted(trained))}",
+            )

@@ -51,21 +51,28 @@ def list_clips(folder: Path, data: Data, where: Path) -> tuple[Clip, ...]:
             folder, a file listed twice, and a manifest that is not UTF-8
     """
     if not folder.is_dir():
-        raise DataError(f"the data folder does not exist: {folder}", where=f"{where} [data]",
-                        fix=f"get it from {data.source} (licence: {data.licence}) and give its folder "
-                            "with --data or as path under [data]")
+        raise DataError(
+            f"the data folder does not exist: {folder}",
+            where=f"{where} [data]",
+            fix=f"get it from {data.source} (licence: {data.licence}) and give its folder "
+            "with --data or as path under [data]",
+        )
     bins = {column: _bin_names(column, cuts, where) for column, cuts in data.bins.items()}
     rows = list(_audiofolder(folder, data) if data.manifest == AUDIOFOLDER else _table(folder / data.manifest, data))
     if not rows:
-        raise DataError("the manifest lists no clips", where=folder / data.manifest,
-                        fix=f"add rows, or files with one of these endings: {', '.join(SUFFIXES)}")
+        raise DataError(
+            "the manifest lists no clips",
+            where=folder / data.manifest,
+            fix=f"add rows, or files with one of these endings: {', '.join(SUFFIXES)}",
+        )
     seen: dict[str, str] = {}
     clips = []
     for place, row in rows:
         clip = _clip(place, row, data, bins)
         if clip.path in seen:
-            raise DataError(f"{clip.path!r} is listed twice", where=place,
-                            fix=f"remove it here or at {seen[clip.path]}")
+            raise DataError(
+                f"{clip.path!r} is listed twice", where=place, fix=f"remove it here or at {seen[clip.path]}"
+            )
         seen[clip.path] = place
         clips.append(clip)
     return tuple(clips)
@@ -82,12 +89,18 @@ def read_table(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"there is no {file.name}", where=file.parent,
-                        fix='name the CSV with manifest under [data], or use manifest = "audiofolder"') from None
+        raise DataError(
+            f"there is no {file.name}",
+            where=file.parent,
+            fix='name the CSV with manifest under [data], or use manifest = "audiofolder"',
+        ) from None
     except UnicodeDecodeError as why:
-        line = why.object[:why.start].count(b"\n") + 1
-        raise DataError(f"not UTF-8: byte {why.object[why.start]:#04x}", where=f"{file}, line {line}",
-                        fix="save the file with the encoding UTF-8") from None
+        line = why.object[: why.start].count(b"\n") + 1
+        raise DataError(
+            f"not UTF-8: byte {why.object[why.start]:#04x}",
+            where=f"{file}, line {line}",
+            fix="save the file with the encoding UTF-8",
+        ) from None
     except OSError as why:
         raise DataError(f"cannot read: {why.strerror}", where=file, fix="check the permissions") from None
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
@@ -98,12 +111,16 @@ def read_table(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]
             if not values:
                 continue
             if len(values) != len(columns):
-                raise DataError(f"{len(values)} values under {len(columns)} columns",
-                                where=f"{file}, line {reader.line_num}", fix="quote values that hold a comma")
+                raise DataError(
+                    f"{len(values)} values under {len(columns)} columns",
+                    where=f"{file}, line {reader.line_num}",
+                    fix="quote values that hold a comma",
+                )
             rows.append((reader.line_num, dict(zip(columns, map(str.strip, values), strict=True))))
     except csv.Error as why:
-        raise DataError(f"not a valid CSV: {why}", where=f"{file}, line {reader.line_num}",
-                        fix="mend that line") from None
+        raise DataError(
+            f"not a valid CSV: {why}", where=f"{file}, line {reader.line_num}", fix="mend that line"
+        ) from None
     if len(set(columns)) != len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise DataError(f"two columns are called {twice!r}", where=file, fix="rename one of them")
@@ -155,8 +172,11 @@ def _audiofolder(folder: Path, data: Data) -> Iterator[Row]:
         for column in columns_used(data):
             if column not in row:
                 have = ", ".join(sorted(row))
-                raise DataError(f"there is no {column!r} for this clip", where=folder / path,
-                                fix=f"a folder per label, or a metadata.csv with file_name and {column}; it has {have}")
+                raise DataError(
+                    f"there is no {column!r} for this clip",
+                    where=folder / path,
+                    fix=f"a folder per label, or a metadata.csv with file_name and {column}; it has {have}",
+                )
         yield str(folder / path), row
 
 
@@ -164,8 +184,11 @@ def _clip(place: str, row: Mapping[str, str], data: Data, bins: Mapping[str, Cal
     path, label = row[data.path_column].replace("\\", "/"), row[data.label_column]
     parts = PurePosixPath(path).parts
     if not path or ".." in parts or PurePosixPath(path).is_absolute() or ":" in parts[0]:
-        raise DataError(f"the path {path!r} leaves the data folder" if path else "the path is empty", where=place,
-                        fix="give a path below the manifest's folder, such as audio/clip.wav")
+        raise DataError(
+            f"the path {path!r} leaves the data folder" if path else "the path is empty",
+            where=place,
+            fix="give a path below the manifest's folder, such as audio/clip.wav",
+        )
     if not label:
         raise DataError("the label is empty", where=place, fix=f"fill in the column {data.label_column!r}")
     if data.labels is not None and label not in data.labels:
@@ -173,8 +196,13 @@ def _clip(place: str, row: Mapping[str, str], data: Data, bins: Mapping[str, Cal
     groups = {column: UNKNOWN if _is_empty(row[column]) else row[column] for column in data.groups}
     groups |= {column: name(place, row[column]) for column, name in bins.items()}
     subject = row[data.subject] if data.subject else ""
-    return Clip(PurePosixPath(path).as_posix(), label, _side(place, row, data.split),
-                None if _is_empty(subject) else subject, MappingProxyType(groups))
+    return Clip(
+        PurePosixPath(path).as_posix(),
+        label,
+        _side(place, row, data.split),
+        None if _is_empty(subject) else subject,
+        MappingProxyType(groups),
+    )
 
 
 def _side(place: str, row: Mapping[str, str], split: Split) -> str:
@@ -184,18 +212,23 @@ def _side(place: str, row: Mapping[str, str], split: Split) -> str:
         return ""
     sides = split_names(split)
     if row[column] not in sides:
-        raise DataError(f"unknown split {row[column]!r} in column {column!r}", where=place,
-                        fix=f"{nearest(row[column], sides)}; name it under [data.split]")
+        raise DataError(
+            f"unknown split {row[column]!r} in column {column!r}",
+            where=place,
+            fix=f"{nearest(row[column], sides)}; name it under [data.split]",
+        )
     return sides[row[column]]
 
 
 def _bin_names(column: str, cuts: list[float], where: Path) -> Callable[[str, str], str]:
     """Return the function that names the bin of a number: "below 20", "20 to 40", "40 and above"."""
     if not cuts or sorted(set(cuts)) != cuts:
-        raise DataError(f"the cut points of {column!r} are {cuts}", where=f"{where} [data.bins]",
-                        fix="give at least one number, in rising order")
-    names = [f"below {cuts[0]:g}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(cuts)),
-             f"{cuts[-1]:g} and above"]
+        raise DataError(
+            f"the cut points of {column!r} are {cuts}",
+            where=f"{where} [data.bins]",
+            fix="give at least one number, in rising order",
+        )
+    names = [f"below {cuts[0]:g}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(cuts)), f"{cuts[-1]:g} and above"]
 
     def name(place: str, value: str) -> str:
         if _is_empty(value):
@@ -203,8 +236,12 @@ def _bin_names(column: str, cuts: list[float], where: Path) -> Callable[[str, st
         try:
             return names[bisect.bisect_right(cuts, float(value))]
         except ValueError:
-            raise DataError(f"{value!r} in column {column!r} is no number", where=place,
-                            fix=f"mend it, leave it empty, or take {column!r} out of [data.bins]") from None
+            raise DataError(
+                f"{value!r} in column {column!r} is no number",
+                where=place,
+                fix=f"mend it, leave it empty, or take {column!r} out of [data.bins]",
+            ) from None
+
     return name
 
 

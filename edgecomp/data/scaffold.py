@@ -29,8 +29,23 @@ LONG_ENOUGH = 0.95
 
 _NAMES = {
     "label": ("label", "class", "category", "target", "keyword", "word", "diagnosis", "status"),
-    "subject": ("subject", "subject_id", "speaker", "speaker_id", "patient", "patient_id", "participant",
-                "participant_id", "person", "user", "user_id", "client_id", "voice", "voice_cluster", "uuid"),
+    "subject": (
+        "subject",
+        "subject_id",
+        "speaker",
+        "speaker_id",
+        "patient",
+        "patient_id",
+        "participant",
+        "participant_id",
+        "person",
+        "user",
+        "user_id",
+        "client_id",
+        "voice",
+        "voice_cluster",
+        "uuid",
+    ),
     "split": ("split", "fold", "subset", "partition", "set"),
 }
 _NOT_GROUPS = ("duration", "seconds", "length", "size", "bytes", "md5", "sha", "take", "filename", "file_name")
@@ -62,9 +77,17 @@ def scaffold(source: Path, name: str) -> str:
     rate, seconds, seen = _rate_and_length(guess)
     slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "task"
     return _TEMPLATE.format(
-        name=_toml(slug), count=len(guess.files), path=_toml(guess.folder.resolve().as_posix()),
-        manifest=_toml(guess.manifest), columns=_column_lines(guess), labels=_wrapped(guess.labels),
-        rate=rate, seconds=seconds, seen=seen, split=_split_lines(guess))
+        name=_toml(slug),
+        count=len(guess.files),
+        path=_toml(guess.folder.resolve().as_posix()),
+        manifest=_toml(guess.manifest),
+        columns=_column_lines(guess),
+        labels=_wrapped(guess.labels),
+        rate=rate,
+        seconds=seconds,
+        seen=seen,
+        split=_split_lines(guess),
+    )
 
 
 def _look(source: Path) -> _Guess:
@@ -84,14 +107,18 @@ def _look(source: Path) -> _Guess:
 def _look_at_folders(folder: Path) -> _Guess:
     files = find_audio(folder)
     if not files:
-        raise DataError("there is no audio below this folder", where=folder,
-                        fix=f"edgecomp reads {', '.join(SUFFIXES)}")
+        raise DataError(
+            "there is no audio below this folder", where=folder, fix=f"edgecomp reads {', '.join(SUFFIXES)}"
+        )
     parts = [PurePosixPath(file).parts for file in files]
     is_split = {p[0] for p in parts} <= set(split_names(Split()))
     labels = {p[is_split] for p in parts if len(p) > 1 + is_split}
     if len(labels) < 2:
-        raise DataError(f"{len(labels)} labels found in the folders' names", where=folder,
-                        fix="put the clips of each label into a folder of its name, or write a CSV with path and label")
+        raise DataError(
+            f"{len(labels)} labels found in the folders' names",
+            where=folder,
+            fix="put the clips of each label into a folder of its name, or write a CSV with path and label",
+        )
     sides = tuple(sorted({p[0] for p in parts})) if is_split else ()
     return _Guess(folder, AUDIOFOLDER, tuple(files), tuple(sorted(labels)), split_values=sides)
 
@@ -101,9 +128,12 @@ def _look_at_table(table: Path) -> _Guess:
     rows = [row for _, row in numbered]
     path = next((c for c in columns if rows and all(r[c].lower().endswith(SUFFIXES) for r in rows)), None)
     if path is None:
-        raise DataError("no column holds the names of audio files", where=table,
-                        fix=f"add one, relative to the CSV's folder, ending in {', '.join(SUFFIXES)}; "
-                            f"it has {', '.join(columns) or 'no columns'}")
+        raise DataError(
+            "no column holds the names of audio files",
+            where=table,
+            fix=f"add one, relative to the CSV's folder, ending in {', '.join(SUFFIXES)}; "
+            f"it has {', '.join(columns) or 'no columns'}",
+        )
     distinct = {c: {r[c] for r in rows if r[c]} for c in columns}
     few = [c for c in columns if c != path and 2 <= len(distinct[c]) <= MOST_GROUP_VALUES]
     found = {"path": path}
@@ -114,12 +144,22 @@ def _look_at_table(table: Path) -> _Guess:
     label = found.setdefault("label", next((c for c in few if c not in found.values()), ""))
     if not label or len(distinct[label]) < 2:
         raise DataError("no column looks like a label", where=table, fix="call it 'label', with at least two values")
-    rest = [c for c in columns if c not in found.values() and c.lower() not in _COUNTERS
-            and not any(word in c.lower() for word in _NOT_GROUPS)]
+    rest = [
+        c
+        for c in columns
+        if c not in found.values() and c.lower() not in _COUNTERS and not any(word in c.lower() for word in _NOT_GROUPS)
+    ]
     numbers = {c: _cuts(distinct[c]) for c in rest if c not in few and _are_numbers(distinct[c])}
-    return _Guess(table.parent, table.name, tuple(r[path] for r in rows), tuple(sorted(distinct[label])), found,
-                  tuple(c for c in rest if c in few), {c: cuts for c, cuts in numbers.items() if cuts},
-                  tuple(sorted(distinct[found["split"]])) if "split" in found else ())
+    return _Guess(
+        table.parent,
+        table.name,
+        tuple(r[path] for r in rows),
+        tuple(sorted(distinct[label])),
+        found,
+        tuple(c for c in rest if c in few),
+        {c: cuts for c, cuts in numbers.items() if cuts},
+        tuple(sorted(distinct[found["split"]])) if "split" in found else (),
+    )
 
 
 def _rate_and_length(guess: _Guess) -> tuple[int, float, str]:
@@ -128,7 +168,7 @@ def _rate_and_length(guess: _Guess) -> tuple[int, float, str]:
 
     rates, lengths = Counter(), []
     with quiet_libraries():
-        for file in guess.files[::math.ceil(len(guess.files) / LOOKED_AT)]:
+        for file in guess.files[:: math.ceil(len(guess.files) / LOOKED_AT)]:
             try:
                 info = soundfile.info(guess.folder / file)
             except (soundfile.LibsndfileError, OSError, RuntimeError):
@@ -136,8 +176,11 @@ def _rate_and_length(guess: _Guess) -> tuple[int, float, str]:
             rates[info.samplerate] += 1
             lengths.append(info.duration)
     if not lengths:
-        raise DataError(f"none of the {len(guess.files)} audio files can be read, such as {guess.files[0]!r}",
-                        where=guess.folder, fix="paths in a CSV are relative to the CSV's folder")
+        raise DataError(
+            f"none of the {len(guess.files)} audio files can be read, such as {guess.files[0]!r}",
+            where=guess.folder,
+            fix="paths in a CSV are relative to the CSV's folder",
+        )
     common = rates.most_common(1)[0][0]
     seconds = min(30.0, max(0.5, math.ceil(np.quantile(lengths, LONG_ENOUGH) * 2 - 0.02) / 2))
     seen = f"most files have {common} Hz; {LONG_ENOUGH:.0%} are at most {np.quantile(lengths, LONG_ENOUGH):.2f} s long"
@@ -149,8 +192,7 @@ def _column_lines(guess: _Guess) -> str:
     if "path" in guess.columns:
         lines += [f"path_column = {_toml(guess.columns['path'])}", f"label_column = {_toml(guess.columns['label'])}"]
     if "subject" in guess.columns:
-        lines.append(f"subject = {_toml(guess.columns['subject'])}"
-                     "    # nobody may stand on two sides of the split")
+        lines.append(f"subject = {_toml(guess.columns['subject'])}    # nobody may stand on two sides of the split")
     else:
         lines.append('# subject = "speaker"    # name the column that says who speaks: without it, scores flatter')
     lines.append(f"groups = [{', '.join(map(_toml, guess.groups))}]    # for whom results are shown one by one")
@@ -163,8 +205,10 @@ def _column_lines(guess: _Guess) -> str:
 def _split_lines(guess: _Guess) -> str:
     sides = _sides(guess.split_values)
     if sides is None:
-        return ("# No column says who trains and who tests: subjects (or clips) are drawn, under the seed.\n"
-                "fractions = [0.7, 0.15, 0.15]    # train, validation, test")
+        return (
+            "# No column says who trains and who tests: subjects (or clips) are drawn, under the seed.\n"
+            "fractions = [0.7, 0.15, 0.15]    # train, validation, test"
+        )
     lines = [f"column = {_toml(guess.columns['split'])}"] if "split" in guess.columns else []
     lines += [f"{side} = [{', '.join(map(_toml, values))}]" for side, values in sides.items()]
     if not sides["validation"]:

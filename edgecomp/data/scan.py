@@ -83,14 +83,15 @@ def look(file: Path) -> Facts:
     except AudioError as why:
         return Facts(content, error=why.what)
     peak = float(np.abs(wave - wave.mean()).max())
-    return Facts(content, _heard(wave, rate), peak, len(wave) / rate, rate, info.channels,
-                 f"{info.format} {info.subtype}")
+    return Facts(
+        content, _heard(wave, rate), peak, len(wave) / rate, rate, info.channels, f"{info.format} {info.subtype}"
+    )
 
 
 def _heard(wave: np.ndarray, rate: int) -> str:
     steps = np.round(wave * 32767.0).astype("<i4")
     loud = np.flatnonzero(steps)
-    heard = steps[loud[0]:loud[-1] + 1] if len(loud) else steps[:0]
+    heard = steps[loud[0] : loud[-1] + 1] if len(loud) else steps[:0]
     return hashlib.sha256(f"{rate}:".encode() + heard.tobytes()).hexdigest()
 
 

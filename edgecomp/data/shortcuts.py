@@ -47,10 +47,12 @@ def shortcuts(clips: Sequence[Clip], facts: Mapping[str, Facts], seed: int = 0) 
     """Score every group column and every fact of the files that has more than one value, best predictor first."""
     columns = {name: [clip.groups[name] for clip in clips] for name in (clips[0].groups if clips else ())}
     files = [facts[clip.path] for clip in clips]
-    columns |= {"sample rate": [f"{fact.rate_hz} Hz" for fact in files],
-                "file format": [fact.kind for fact in files],
-                "channels": [str(fact.channels) for fact in files],
-                "duration": _duration_bins([fact.seconds for fact in files], [clip.split for clip in clips])}
+    columns |= {
+        "sample rate": [f"{fact.rate_hz} Hz" for fact in files],
+        "file format": [fact.kind for fact in files],
+        "channels": [str(fact.channels) for fact in files],
+        "duration": _duration_bins([fact.seconds for fact in files], [clip.split for clip in clips]),
+    }
     scored = [score_column(name, values, clips, seed) for name, values in columns.items() if len(set(values)) > 1]
     return tuple(sorted((s for s in scored if s is not None), key=lambda shortcut: (-shortcut.auroc, shortcut.column)))
 
@@ -131,6 +133,9 @@ def _duration_bins(seconds: Sequence[float], splits: Sequence[str]) -> list[str]
     """Cut durations at the training split's quantiles and name the bins by their edges."""
     training = [length for length, split in zip(seconds, splits, strict=True) if split == "train"] or list(seconds)
     edges = np.unique(np.quantile(np.round(training, 2), np.linspace(0, 1, DURATION_BINS + 1)[1:-1]))
-    names = [f"up to {edges[0]:.2f} s", *(f"{a:.2f} to {b:.2f} s" for a, b in itertools.pairwise(edges)),
-             f"over {edges[-1]:.2f} s"]
+    names = [
+        f"up to {edges[0]:.2f} s",
+        *(f"{a:.2f} to {b:.2f} s" for a, b in itertools.pairwise(edges)),
+        f"over {edges[-1]:.2f} s",
+    ]
     return [names[i] for i in np.searchsorted(edges, np.round(seconds, 2), side="left")]

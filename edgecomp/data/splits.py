@@ -31,8 +31,9 @@ def place_clips(clips: Sequence[Clip], sounds: Mapping[str, str], split: Split, 
         if split.validation_from_train and not any(clip.split == "validation" for clip in clips):
             share = split.validation_from_train
             training = [clip for clip in clips if clip.split == "train"]
-            drawn = {clip.path: clip
-                     for clip in draw(training, sounds, {"train": 1 - share, "validation": share}, seed)}
+            drawn = {
+                clip.path: clip for clip in draw(training, sounds, {"train": 1 - share, "validation": share}, seed)
+            }
             placed = tuple(drawn.get(clip.path, clip) for clip in clips)
     require_all_sides(placed)
     return placed
@@ -45,8 +46,11 @@ def require_all_sides(clips: Sequence[Clip]) -> None:
         if not sizes[side]:
             have = ", ".join(f"{name} {sizes[name]}" for name in SIDES)
             more = "set validation_from_train (such as 0.15) or " if side == "validation" else ""
-            raise DataError(f"the {side} split has no clips ({have})", where="[data.split]",
-                            fix=f"{more}name the column's values under [data.split], or leave column out to draw")
+            raise DataError(
+                f"the {side} split has no clips ({have})",
+                where="[data.split]",
+                fix=f"{more}name the column's values under [data.split], or leave column out to draw",
+            )
 
 
 def draw(clips: Sequence[Clip], sounds: Mapping[str, str], shares: Mapping[str, float], seed: int) -> tuple[Clip, ...]:
@@ -63,8 +67,9 @@ def draw(clips: Sequence[Clip], sounds: Mapping[str, str], shares: Mapping[str, 
     side_of: dict[str, str] = {}
     for members in sorted(units, key=lambda unit: (-len(unit), text_hash(seed, unit[0].path))):
         brought = Counter(clip.label for clip in members)
-        need = {side: sum(n * lacking[side][label] / wanted[side][label] for label, n in brought.items())
-                for side in shares}
+        need = {
+            side: sum(n * lacking[side][label] / wanted[side][label] for label, n in brought.items()) for side in shares
+        }
         side = max(shares, key=lambda name: (round(need[name], 9), shares[name]))
         for label, n in brought.items():
             lacking[side][label] -= n

@@ -58,13 +58,17 @@ def draw_views(clips: int, augment: Augment, sample_rate: int, seed: int) -> Vie
     noisy = varied & (rng.random(n) < augment.noise_share)
     widest = round(augment.shift_s * sample_rate)
     return Views(
-        clip=np.arange(n) % clips, partner=rng.integers(0, clips, n),
+        clip=np.arange(n) % clips,
+        partner=rng.integers(0, clips, n),
         share=np.where(mixed, rng.uniform(0.5, 1.0, n), 1.0),
         shift=np.where(varied[:, None], rng.integers(-widest, widest + 1, (n, 2)), 0),
         gain=np.where(varied, 10 ** (rng.uniform(-1, 1, n) * augment.gain_db / 20), 1.0),
         snr_db=np.where(noisy, rng.uniform(*augment.noise_snr_db, n), np.inf),
-        noise=rng.integers(0, NOISES, n), offset=rng.integers(0, (NOISE_S - 10) * sample_rate, n),
-        sample_rate=sample_rate, seed=seed)
+        noise=rng.integers(0, NOISES, n),
+        offset=rng.integers(0, (NOISE_S - 10) * sample_rate, n),
+        sample_rate=sample_rate,
+        seed=seed,
+    )
 
 
 def noises(views: Views) -> np.ndarray:
@@ -79,7 +83,7 @@ def noises(views: Views) -> np.ndarray:
     for row, slope in enumerate(np.linspace(-2, 0.5, NOISES)):
         spectrum = np.fft.rfft(rng.standard_normal(samples)) * np.maximum(hz, 50) ** (slope / 2)
         wave = np.fft.irfft(spectrum, samples)
-        made[row] = wave / np.sqrt(np.mean(wave ** 2))
+        made[row] = wave / np.sqrt(np.mean(wave**2))
     return made
 
 
@@ -97,7 +101,7 @@ def render(waves: np.ndarray, views: Views, rows: np.ndarray, background: np.nda
             other = _moved(waves[views.partner[row]], views.shift[row, 1])
             sound = views.share[row] * sound + (1 - views.share[row]) * other
         if np.isfinite(views.snr_db[row]):
-            level = np.sqrt(np.mean(sound ** 2)) * 10 ** (-views.snr_db[row] / 20)
+            level = np.sqrt(np.mean(sound**2)) * 10 ** (-views.snr_db[row] / 20)
             start = views.offset[row]
             sound = sound + level * _span(background[views.noise[row]], start, len(sound))
         is_varied = row >= len(waves)

@@ -24,15 +24,38 @@ FORMATS = ("onnx", "tflite")
 PACKAGES = ("torch", "onnxruntime", "ai-edge-litert", "numpy")
 
 FEATURES = (
-    "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "amx_int8",
-    "asimd", "neon", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2",
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_int8",
+    "asimd",
+    "neon",
+    "asimdhp",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+    "sve2",
 )
 """Instruction set extensions that change how fast or how exactly a small net runs, as /proc/cpuinfo spells them."""
 
 ARM_DOT_PRODUCT = {
-    (0x41, 0xD03): None, (0x41, 0xD08): None, (0x41, 0xD09): None,             # Cortex-A53, A72, A73: never
-    (0x41, 0xD05): 1, (0x41, 0xD0A): 2, (0x41, 0xD0B): 0, (0x41, 0xD0D): 0,    # Cortex-A55 r1, A75 r2, A76, A77
-    (0x41, 0xD0C): 0, (0x51, 0x804): 0, (0x51, 0x805): 0,                      # Neoverse N1, Kryo 485 Gold and Silver
+    (0x41, 0xD03): None,
+    (0x41, 0xD08): None,
+    (0x41, 0xD09): None,  # Cortex-A53, A72, A73: never
+    (0x41, 0xD05): 1,
+    (0x41, 0xD0A): 2,
+    (0x41, 0xD0B): 0,
+    (0x41, 0xD0D): 0,  # Cortex-A55 r1, A75 r2, A76, A77
+    (0x41, 0xD0C): 0,
+    (0x51, 0x804): 0,
+    (0x51, 0x805): 0,  # Neoverse N1, Kryo 485 Gold and Silver
 }
 """The variant (implementer, part) from which a core has SDOT; old kernels do not report asimddp.
 
@@ -97,14 +120,23 @@ def footprint(
         return int(statistics.median(values)) if values else None
 
     return Footprint(
-        format=format, threads=threads, starts=starts,
-        cold_start_ms=statistics.median(cold), cold_start_low_ms=min(cold), cold_start_high_ms=max(cold),
-        load_ms=statistics.median(load), load_low_ms=min(load), load_high_ms=max(load),
-        peak_bytes=middle("peak_bytes"), pss_bytes=middle("pss_bytes"), anonymous_bytes=middle("anonymous_bytes"),
-        empty_rss_bytes=middle("empty_rss_bytes"), empty_pss_bytes=middle("empty_pss_bytes"),
+        format=format,
+        threads=threads,
+        starts=starts,
+        cold_start_ms=statistics.median(cold),
+        cold_start_low_ms=min(cold),
+        cold_start_high_ms=max(cold),
+        load_ms=statistics.median(load),
+        load_low_ms=min(load),
+        load_high_ms=max(load),
+        peak_bytes=middle("peak_bytes"),
+        pss_bytes=middle("pss_bytes"),
+        anonymous_bytes=middle("anonymous_bytes"),
+        empty_rss_bytes=middle("empty_rss_bytes"),
+        empty_pss_bytes=middle("empty_pss_bytes"),
         missing=next((p["reason"] for p in probes if p["reason"]), ""),
         method=f"median of {starts} fresh processes, {_count(threads, 'thread')}, file in the page cache; runtime "
-               "imported first, peak reset (clear_refs 5), then load and run; VmHWM, PSS, anonymous memory above that",
+        "imported first, peak reset (clear_refs 5), then load and run; VmHWM, PSS, anonymous memory above that",
     )
 
 
@@ -191,17 +223,22 @@ def _start(command: list[str], model: Path, timeout_s: float) -> dict:
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
-        raise EdgecompError(f"no answer within {timeout_s:g} s", where=model,
-                            fix="a larger timeout_s, or a smaller model") from None
+        raise EdgecompError(
+            f"no answer within {timeout_s:g} s", where=model, fix="a larger timeout_s, or a smaller model"
+        ) from None
     except OSError as why:
         raise EdgecompError(f"cannot start a process to measure in: {why.strerror}", where=command[0]) from None
     if child.returncode < 0:
-        raise EdgecompError(f"the process that ran the model was ended by {signal.Signals(-child.returncode).name}",
-                            where=model, fix="check that the file is whole and that memory is left")
+        raise EdgecompError(
+            f"the process that ran the model was ended by {signal.Signals(-child.returncode).name}",
+            where=model,
+            fix="check that the file is whole and that memory is left",
+        )
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise EdgecompError(f"the model cannot be run: {last}", where=model,
-                            fix="export it again; it must take one float32 waveform")
+        raise EdgecompError(
+            f"the model cannot be run: {last}", where=model, fix="export it again; it must take one float32 waveform"
+        )
     probe = json.loads(child.stdout.strip().splitlines()[-1])
     return probe | {"cold_ms": (probe["first_answer_ns"] - begun_ns) / 1e6}
 

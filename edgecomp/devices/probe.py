@@ -60,6 +60,7 @@ def run_tflite(model: str, threads: int, samples: int | None, runs: int) -> dict
             interpreter.set_tensor(port["index"], waveform)
             interpreter.invoke()
             return [interpreter.get_tensor(out["index"]) for out in interpreter.get_output_details()]
+
         return shape, answer
 
     return observe(load, runs)
@@ -144,6 +145,7 @@ def check_input(dtype: str, wanted: str, others: int) -> None:
 
 def closed(shape: list, samples: int | None) -> list[int]:
     """Return a shape without free dimensions: the batch is 1, a free length is `samples`."""
+
     def size(axis: int, value: object) -> int:
         if isinstance(value, int) and value > 0:
             return value
@@ -152,6 +154,7 @@ def closed(shape: list, samples: int | None) -> list[int]:
         if samples is None:
             sys.exit(MISSING_DIMENSION.format(shape=shape))
         return samples
+
     return [size(axis, value) for axis, value in enumerate(shape)]
 
 

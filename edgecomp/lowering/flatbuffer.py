@@ -14,10 +14,24 @@ from ai_edge_litert import schema_py_generated as schema
 
 ALIGNMENT = 16
 """Bytes; the schema forces it on buffers, and XNNPACK reads weights in place from a mapped file."""
-DTYPES = {np.dtype(np.float32): "FLOAT32", np.dtype(np.float16): "FLOAT16", np.dtype(np.int32): "INT32",
-          np.dtype(np.int8): "INT8"}
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 6, "DEQUANTIZE": 3, "ADD": 2, "MEAN": 2,
-            "QUANTIZE": 2, "REVERSE_V2": 1, "SUB": 2, "SOFTMAX": 2}
+DTYPES = {
+    np.dtype(np.float32): "FLOAT32",
+    np.dtype(np.float16): "FLOAT16",
+    np.dtype(np.int32): "INT32",
+    np.dtype(np.int8): "INT8",
+}
+VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 6,
+    "DEQUANTIZE": 3,
+    "ADD": 2,
+    "MEAN": 2,
+    "QUANTIZE": 2,
+    "REVERSE_V2": 1,
+    "SUB": 2,
+    "SOFTMAX": 2,
+}
 """Operator versions that int8, float16 constants or a missing bias ask for (lite/tools/versioning/op_version.cc); 1 elsewhere."""
 
 
@@ -39,9 +53,17 @@ class TfliteGraph:
     codes: list[Any] = field(default_factory=list)
     buffers: list[Any] = field(default_factory=lambda: [schema.BufferT()])
 
-    def tensor(self, name: str, shape: tuple[int, ...], dtype: str = "FLOAT32", *,
-               scale: float | np.ndarray | None = None, zero: int = 0, axis: int = 0,
-               data: np.ndarray | None = None) -> Tensor:
+    def tensor(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: str = "FLOAT32",
+        *,
+        scale: float | np.ndarray | None = None,
+        zero: int = 0,
+        axis: int = 0,
+        data: np.ndarray | None = None,
+    ) -> Tensor:
         """Add a tensor; with `data` it is a constant.
 
         scale: real value of one step; an array gives one for every index along `axis`
@@ -58,11 +80,15 @@ class TfliteGraph:
         self.tensors.append(made)
         return Tensor(len(self.tensors) - 1, tuple(shape))
 
-    def constant(self, name: str, data: np.ndarray, *, scale: float | np.ndarray | None = None, axis: int = 0) -> Tensor:
+    def constant(
+        self, name: str, data: np.ndarray, *, scale: float | np.ndarray | None = None, axis: int = 0
+    ) -> Tensor:
         """Add a constant tensor."""
         return self.tensor(name, data.shape, DTYPES[data.dtype], scale=scale, axis=axis, data=data)
 
-    def op(self, kind: str, inputs: list[Tensor], output: Tensor, options: str | None = None, **settings: Any) -> Tensor:
+    def op(
+        self, kind: str, inputs: list[Tensor], output: Tensor, options: str | None = None, **settings: Any
+    ) -> Tensor:
         """Add an operator and return its output.
 
         kind:     name in BuiltinOperator, such as "CONV_2D"
@@ -128,11 +154,11 @@ class _AlignedBuffer(schema.BufferT):
         super().__init__()
         self.content = content
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the schema's name
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         size = len(self.content)
         builder.StartVector(1, size, ALIGNMENT)
         builder.head -= size
-        builder.Bytes[builder.head:builder.head + size] = self.content
+        builder.Bytes[builder.head : builder.head + size] = self.content
         vector = builder.EndVector()
         schema.BufferStart(builder)
         schema.BufferAddData(builder, vector)

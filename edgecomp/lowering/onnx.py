@@ -52,11 +52,16 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     graph = _Graph()
     logits = _body(graph, _front_end(graph, "waveform", model), model)
     graph.op("Softmax", [logits], "probabilities", axis=-1)
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, size)) for name, size in
-            (("waveform", model.config.front_end.samples), ("probabilities", len(model.config.labels)))]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, size))
+        for name, size in (("waveform", model.config.front_end.samples), ("probabilities", len(model.config.labels)))
+    ]
     made = helper.make_model(
         helper.make_graph(graph.nodes, "main", ends[:1], ends[1:], list(graph.initialisers.values())),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgecomp")
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="edgecomp",
+    )
     helper.set_model_props(made, dict(metadata))
     checker.check_model(made, full_check=True)
     return made.SerializeToString(deterministic=True)
@@ -72,20 +77,28 @@ def _front_end(graph: _Graph, waveform: str, model: Frozen) -> str:
     window = graph.constant("window", np.concatenate([table.window_inner, table.window_outer])[None])
 
     def matmul(name: str, a: str, matrix: np.ndarray) -> str:
-        wide = graph.op("Cast", [graph.constant(f"{name}_f16", matrix.astype(np.float16))], f"{name}_table", to=TensorProto.FLOAT)
+        wide = graph.op(
+            "Cast", [graph.constant(f"{name}_f16", matrix.astype(np.float16))], f"{name}_table", to=TensorProto.FLOAT
+        )
         return graph.op("MatMul", [a, wide], name)
 
     powers = {}
     for part, kind in (("cos", "Add"), ("sin", "Sub")):
         windowed = graph.op("Mul", [graph.op(kind, [near, far], f"{part}_halves"), window], f"{part}_windowed")
-        inner, outer = graph.ops("Split", [windowed, graph.constant("quarters", np.array([quarter, quarter]))],
-                                 [f"{part}_inner", f"{part}_outer"], axis=1)
+        inner, outer = graph.ops(
+            "Split",
+            [windowed, graph.constant("quarters", np.array([quarter, quarter]))],
+            [f"{part}_inner", f"{part}_outer"],
+            axis=1,
+        )
         for bins, fold in (("even", "Add"), ("odd", "Sub")):
             folded = graph.op(fold, [inner, outer], f"{part}_{bins}_in")
             wave = matmul(f"{part}_{bins}", folded, getattr(table, f"{part}_{bins}"))
             powers[part, bins] = graph.op("Mul", [wave, wave], f"{part}_{bins}_squared")
-    bands = [matmul(f"mel_{bins}", graph.op("Add", [powers["cos", bins], powers["sin", bins]], f"power_{bins}"), mel)
-             for bins, mel in (("even", table.mel_even), ("odd", table.mel_odd))]
+    bands = [
+        matmul(f"mel_{bins}", graph.op("Add", [powers["cos", bins], powers["sin", bins]], f"power_{bins}"), mel)
+        for bins, mel in (("even", table.mel_even), ("odd", table.mel_odd))
+    ]
     mel = graph.op("Add", [graph.op("Add", bands, "mel"), graph.constant("floor", np.float32([FLOOR]))], "mel_floored")
     scaled = graph.op("Mul", [graph.op("Log", [mel], "log"), graph.constant("scale", (1 / model.std)[None])], "scaled")
     normal = graph.op("Add", [scaled, graph.constant("shift", (-model.mean / model.std)[None])], "normal")
@@ -99,16 +112,23 @@ def _mirrored_frames(graph: _Graph, waveform: str, model: Frozen) -> tuple[str, 
     used = front_end.samples
     if used % block:
         used = (front_end.frames - 1) * front_end.hop + front_end.window
-        ends = [graph.constant(f"used_{name}", np.array([value])) for name, value in (("from", 0), ("to", used), ("axis", 1))]
+        ends = [
+            graph.constant(f"used_{name}", np.array([value]))
+            for name, value in (("from", 0), ("to", used), ("axis", 1))
+        ]
         waveform = graph.op("Slice", [waveform, *ends], "used")
     blocks = graph.op("Reshape", [waveform, graph.constant("blocks_shape", np.array([used // block, block]))], "blocks")
-    ends = [graph.constant(f"mirror_{name}", np.array([value]))
-            for name, value in (("from", -1), ("to", -block - 1), ("axis", 1), ("step", -1))]
+    ends = [
+        graph.constant(f"mirror_{name}", np.array([value]))
+        for name, value in (("from", -1), ("to", -block - 1), ("axis", 1), ("step", -1))
+    ]
     mirrored = graph.op("Slice", [blocks, *ends], "mirrored")
     shape = graph.constant("frames_shape", np.array([front_end.frames, front_end.window // 2]))
     found = []
     for name, source, rows in zip(("near", "far"), (blocks, mirrored), frame_blocks(front_end), strict=True):
-        gathered = graph.op("Gather", [source, graph.constant(f"{name}_rows", rows.astype(np.int64))], f"{name}_blocks", axis=0)
+        gathered = graph.op(
+            "Gather", [source, graph.constant(f"{name}_rows", rows.astype(np.int64))], f"{name}_blocks", axis=0
+        )
         found.append(graph.op("Reshape", [gathered, shape], name))
     return found[0], found[1]
 
@@ -148,8 +168,15 @@ def _layer(graph: _Graph, layer: Layer, inputs: list[str], size_in: tuple[int, .
         graph.op("Gemm", [*inputs, *_constants(graph, layer, model)], made, transB=1)
     else:
         pads = [same_padding(s, k, d) for s, k, d in zip(size_in, layer.kernel, layer.stride, strict=False)]
-        graph.op("Conv", [*inputs, *_constants(graph, layer, model)], made, kernel_shape=layer.kernel, strides=layer.stride,
-                 pads=[pads[0][0], pads[1][0], pads[0][1], pads[1][1]], group=layer.channels if layer.op == "depthwise" else 1)
+        graph.op(
+            "Conv",
+            [*inputs, *_constants(graph, layer, model)],
+            made,
+            kernel_shape=layer.kernel,
+            strides=layer.stride,
+            pads=[pads[0][0], pads[1][0], pads[0][1], pads[1][1]],
+            group=layer.channels if layer.op == "depthwise" else 1,
+        )
     return graph.op("Relu", [made], name) if layer.relu else made
 
 
@@ -163,7 +190,10 @@ def _constants(graph: _Graph, layer: Layer, model: Frozen) -> list[str]:
     bias = bias_in_int32(w.bias, step_in, steps)
     found = []
     for what, values, scale in (("weight", stored, steps), ("bias", bias, (step_in * steps).astype(np.float32))):
-        ends = [graph.constant(f"{name}_{what}", values), graph.constant(f"{name}_{what}_steps", scale),
-                graph.constant(f"{name}_{what}_zeros", np.zeros(len(scale), values.dtype))]
+        ends = [
+            graph.constant(f"{name}_{what}", values),
+            graph.constant(f"{name}_{what}_steps", scale),
+            graph.constant(f"{name}_{what}_zeros", np.zeros(len(scale), values.dtype)),
+        ]
         found.append(graph.op("DequantizeLinear", ends, f"{name}_{what}_read", axis=0))
     return found

@@ -24,33 +24,45 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     waveform = graph.tensor("waveform", (1, model.config.front_end.samples))
     features = _front_end(graph, waveform, model)
     logits = _body(graph, features, model)
-    probabilities = graph.op("SOFTMAX", [logits], graph.tensor("probabilities", logits.shape), "SoftmaxOptions", beta=1.0)
-    return graph.to_bytes({"waveform": waveform}, {"probabilities": probabilities},
-                          {name: text.encode() for name, text in metadata.items()})
+    probabilities = graph.op(
+        "SOFTMAX", [logits], graph.tensor("probabilities", logits.shape), "SoftmaxOptions", beta=1.0
+    )
+    return graph.to_bytes(
+        {"waveform": waveform},
+        {"probabilities": probabilities},
+        {name: text.encode() for name, text in metadata.items()},
+    )
 
 
-def _front_end(graph, waveform, model: Frozen):  # noqa: ANN001, ANN202
+def _front_end(graph, waveform, model: Frozen):
     """Lower the folded front end; float16 tables are widened once, when the model is loaded."""
     front_end = model.config.front_end
     table, frames, quarter = tables(front_end), front_end.frames, front_end.window // 4
     near, far = _mirrored_frames(graph, waveform, front_end)
     window = graph.constant("window", np.concatenate([table.window_inner, table.window_outer])[None])
 
-    def binary(kind: str, name: str, a, b):  # noqa: ANN001, ANN202
+    def binary(kind: str, name: str, a, b):
         options = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}[kind]
         return graph.op(kind, [a, b], graph.tensor(f"front/{name}", a.shape), options)
 
-    def half(name: str, of, start: int):  # noqa: ANN001, ANN202
-        at = [graph.constant(f"front/{name}_{what}", np.array(v, np.int32))
-              for what, v in (("begin", (0, start)), ("size", (frames, quarter)))]
+    def half(name: str, of, start: int):
+        at = [
+            graph.constant(f"front/{name}_{what}", np.array(v, np.int32))
+            for what, v in (("begin", (0, start)), ("size", (frames, quarter)))
+        ]
         return graph.op("SLICE", [of, *at], graph.tensor(f"front/{name}", (frames, quarter)), "SliceOptions")
 
-    def matmul(name: str, a, matrix: np.ndarray, bias: np.ndarray | None = None):  # noqa: ANN001, ANN202
+    def matmul(name: str, a, matrix: np.ndarray, bias: np.ndarray | None = None):
         stored = graph.constant(f"front/{name}_f16", np.ascontiguousarray(matrix.T.astype(np.float16)))
         wide = graph.op("DEQUANTIZE", [stored], graph.tensor(f"front/{name}_table", stored.shape), "DequantizeOptions")
         inputs = [a, wide] + ([] if bias is None else [graph.constant(f"front/{name}_bias", bias)])
-        return graph.op("FULLY_CONNECTED", inputs, graph.tensor(f"front/{name}", (a.shape[0], matrix.shape[1])),
-                        "FullyConnectedOptions", keepNumDims=True)
+        return graph.op(
+            "FULLY_CONNECTED",
+            inputs,
+            graph.tensor(f"front/{name}", (a.shape[0], matrix.shape[1])),
+            "FullyConnectedOptions",
+            keepNumDims=True,
+        )
 
     powers = {}
     for part, kind in (("cos", "ADD"), ("sin", "SUB")):
@@ -60,23 +72,30 @@ def _front_end(graph, waveform, model: Frozen):  # noqa: ANN001, ANN202
             folded = binary(fold, f"{part}_{bins}_in", inner, outer)
             wave = matmul(f"{part}_{bins}", folded, getattr(table, f"{part}_{bins}"))
             powers[part, bins] = binary("MUL", f"{part}_{bins}_squared", wave, wave)
-    bands = [matmul(f"mel_{bins}", binary("ADD", f"power_{bins}", powers["cos", bins], powers["sin", bins]), mel, bias)
-             for bins, mel, bias in (("even", table.mel_even, np.full(front_end.mels, FLOOR, np.float32)),
-                                     ("odd", table.mel_odd, None))]
+    bands = [
+        matmul(f"mel_{bins}", binary("ADD", f"power_{bins}", powers["cos", bins], powers["sin", bins]), mel, bias)
+        for bins, mel, bias in (
+            ("even", table.mel_even, np.full(front_end.mels, FLOOR, np.float32)),
+            ("odd", table.mel_odd, None),
+        )
+    ]
     log = graph.op("LOG", [binary("ADD", "mel", *bands)], graph.tensor("front/log", (frames, front_end.mels)))
     scaled = binary("MUL", "scaled", log, graph.constant("front/scale", (1 / model.std)[None]))
     normal = binary("ADD", "normal", scaled, graph.constant("front/shift", (-model.mean / model.std)[None]))
     return _reshape(graph, normal, FEATURES, (1, frames, front_end.mels, 1))
 
 
-def _mirrored_frames(graph, waveform, front_end: FrontEnd):  # noqa: ANN001, ANN202
+def _mirrored_frames(graph, waveform, front_end: FrontEnd):
     """Return each frame's quarters [Q2, Q0], and the mirrored ones that they fold with, [Q1, Q3]: (frames, window / 2)."""
     block = math.gcd(front_end.hop, front_end.window // 4)
     near, far = frame_blocks(front_end)
     used = front_end.samples
     if used % block:
         used = (front_end.frames - 1) * front_end.hop + front_end.window
-        at = [graph.constant(f"front/used_{what}", np.array(v, np.int32)) for what, v in (("begin", (0, 0)), ("size", (1, used)))]
+        at = [
+            graph.constant(f"front/used_{what}", np.array(v, np.int32))
+            for what, v in (("begin", (0, 0)), ("size", (1, used)))
+        ]
         waveform = graph.op("SLICE", [waveform, *at], graph.tensor("front/used", (1, used)), "SliceOptions")
     blocks = _reshape(graph, waveform, "front/blocks", (used // block, block))
     axis = graph.constant("front/axis", np.array([1], np.int32))
@@ -84,24 +103,26 @@ def _mirrored_frames(graph, waveform, front_end: FrontEnd):  # noqa: ANN001, ANN
     frames = []
     for name, source, index in (("near", blocks, near), ("far", mirrored, far)):
         rows = graph.constant(f"front/{name}_rows", index.reshape(-1).astype(np.int32))
-        found = graph.op("GATHER", [source, rows], graph.tensor(f"front/{name}_blocks", (index.size, block)), "GatherOptions")
+        found = graph.op(
+            "GATHER", [source, rows], graph.tensor(f"front/{name}_blocks", (index.size, block)), "GatherOptions"
+        )
         frames.append(_reshape(graph, found, f"front/{name}", (front_end.frames, front_end.window // 2)))
     return frames
 
 
-def _reshape(graph, x, name: str, shape: tuple[int, ...]):  # noqa: ANN001, ANN202
+def _reshape(graph, x, name: str, shape: tuple[int, ...]):
     to = graph.constant(f"{name}_shape", np.array(shape, np.int32))
     return graph.op("RESHAPE", [x, to], graph.tensor(name, shape), "ReshapeOptions", newShape=list(shape))
 
 
-def _body(graph, features, model: Frozen):  # noqa: ANN001, ANN202
+def _body(graph, features, model: Frozen):
     """Lower the layers, in int8 where there are scales, and return the logits in float."""
     front_end = model.config.front_end
     size = shapes(model.config.layers, front_end.frames, front_end.mels)
 
     scales = model.quantisation.activations if model.quantisation else {}
 
-    def stored(name: str):  # noqa: ANN202
+    def stored(name: str):
         held = scales[name]
         return graph.tensor(f"{name}_int8", (1, *size[name]), "INT8", scale=held.scale, zero=held.zero)
 
@@ -120,7 +141,7 @@ def _body(graph, features, model: Frozen):  # noqa: ANN001, ANN202
     return graph.op("DEQUANTIZE", [logits], graph.tensor("logits_float", logits.shape), "DequantizeOptions")
 
 
-def _layer(graph, layer: Layer, inputs: list, output, model: Frozen):  # noqa: ANN001, ANN202
+def _layer(graph, layer: Layer, inputs: list, output, model: Frozen):
     from ai_edge_litert import schema_py_generated as schema
 
     active = schema.ActivationFunctionType.RELU if layer.relu else schema.ActivationFunctionType.NONE
@@ -134,19 +155,34 @@ def _layer(graph, layer: Layer, inputs: list, output, model: Frozen):  # noqa: A
         return graph.op("FULLY_CONNECTED", [*inputs, *constants], output, "FullyConnectedOptions")
     kind, extra = ("DEPTHWISE_CONV_2D", {"depthMultiplier": 1}) if layer.op == "depthwise" else ("CONV_2D", {})
     options = "DepthwiseConv2DOptions" if layer.op == "depthwise" else "Conv2DOptions"
-    return graph.op(kind, [*inputs, *constants], output, options, padding=schema.Padding.SAME, strideH=layer.stride[0],
-                    strideW=layer.stride[1], fusedActivationFunction=active, dilationHFactor=1, dilationWFactor=1, **extra)
+    return graph.op(
+        kind,
+        [*inputs, *constants],
+        output,
+        options,
+        padding=schema.Padding.SAME,
+        strideH=layer.stride[0],
+        strideW=layer.stride[1],
+        fusedActivationFunction=active,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        **extra,
+    )
 
 
-def _constants(graph, layer: Layer, model: Frozen) -> list:  # noqa: ANN001
+def _constants(graph, layer: Layer, model: Frozen) -> list:
     """Add a layer's weight and bias; TFLite's order is (out, k_t, k_f, in), depthwise (1, k_t, k_f, channels)."""
     w = model.weights[layer.name]
     order = {"conv": (0, 2, 3, 1), "depthwise": (1, 2, 3, 0), "dense": (0, 1)}[layer.op]
     if model.quantisation is None or layer.inputs[0] not in model.quantisation.activations:
-        return [graph.constant(f"{layer.name}_weight", w.weight.numpy().transpose(order)),
-                graph.constant(f"{layer.name}_bias", w.bias.numpy())]
+        return [
+            graph.constant(f"{layer.name}_weight", w.weight.numpy().transpose(order)),
+            graph.constant(f"{layer.name}_bias", w.bias.numpy()),
+        ]
     stored, steps = weights_in_int8(w.weight, model.quantisation.weight_bits)
     held = model.quantisation.activations[layer.inputs[0]]
     axis = 3 if layer.op == "depthwise" else 0
-    return [graph.constant(f"{layer.name}_weight", stored.transpose(order), scale=steps, axis=axis),
-            graph.constant(f"{layer.name}_bias", bias_in_int32(w.bias, held.scale, steps), scale=held.scale * steps)]
+    return [
+        graph.constant(f"{layer.name}_weight", stored.transpose(order), scale=steps, axis=axis),
+        graph.constant(f"{layer.name}_bias", bias_in_int32(w.bias, held.scale, steps), scale=held.scale * steps),
+    ]

@@ -45,11 +45,15 @@ def name_of(step: object) -> str:
 def signature_of(config: StudentConfig) -> Signature:
     """Return the signature that every student has."""
     front_end = config.front_end
-    return Signature((Port("waveform", (1, front_end.samples), "float32", f"amplitude, -1 to 1, {front_end.sample_rate} Hz, mono"),),
-                     (Port("probabilities", (1, len(config.labels)), "float32", "probability of each label"),))
+    return Signature(
+        (Port("waveform", (1, front_end.samples), "float32", f"amplitude, -1 to 1, {front_end.sample_rate} Hz, mono"),),
+        (Port("probabilities", (1, len(config.labels)), "float32", "probability of each label"),),
+    )
 
 
-def student_artifact(step: object, student: Student, run: Run, before: Artifact | None, facts: dict[str, Any]) -> Artifact:
+def student_artifact(
+    step: object, student: Student, run: Run, before: Artifact | None, facts: dict[str, Any]
+) -> Artifact:
     """Save a student into the run's folder and return the artifact that follows `before`."""
     folder = run.folder / "student"
     folder.mkdir()

@@ -27,13 +27,20 @@ class Export:
         return import_runtime(self.runtime).FORM
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
-        return None if self.runtime in runtimes() else f"runtime is {self.runtime!r}, and may be {', '.join(runtimes())}"
+        return (
+            None if self.runtime in runtimes() else f"runtime is {self.runtime!r}, and may be {', '.join(runtimes())}"
+        )
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
         runtime = import_runtime(self.runtime)
         student = load_student(model.path)
-        told = {"labels": student.config.labels, "sample_rate": student.config.front_end.sample_rate,
-                "signature": model.signature, "student_hash": model.hash, "recipe": run.task.recipe.name}
+        told = {
+            "labels": student.config.labels,
+            "sample_rate": student.config.front_end.sample_rate,
+            "signature": model.signature,
+            "student_hash": model.hash,
+            "recipe": run.task.recipe.name,
+        }
         path = run.folder / f"model{runtime.SUFFIX}"
         path.write_bytes(runtime.lower(freeze(student, quantisation_of(model.path)), {"edgecomp": to_json(told)}))
         facts = {"bytes": path.stat().st_size}

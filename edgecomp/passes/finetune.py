@@ -27,7 +27,9 @@ class Finetune:
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
         if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":
-            return "the recipe says that the teacher's outputs may not train another model ([teacher] outputs_may_train)"
+            return (
+                "the recipe says that the teacher's outputs may not train another model ([teacher] outputs_may_train)"
+            )
         return unfit(*self._how())
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
@@ -37,5 +39,7 @@ class Finetune:
         return student_artifact(self, student, run, model, asdict(fitted))
 
     def _how(self) -> tuple[Objective, Schedule]:
-        return (Objective(self.label_weight, self.temperature),
-                Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay))
+        return (
+            Objective(self.label_weight, self.temperature),
+            Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay),
+        )

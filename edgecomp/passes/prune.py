@@ -39,7 +39,7 @@ class Prune:
         import torch
 
         student = load_student(model.path)
-        chosen = np.random.default_rng([run.seed, 5]).permutation(len(run.task.targets("train")))[:self.clips]
+        chosen = np.random.default_rng([run.seed, 5]).permutation(len(run.task.targets("train")))[: self.clips]
         features = torch.from_numpy(run.task.features("train", student.config.front_end)[chosen])
         features = (features - student.front_end.mean) / student.front_end.std
         importance = channel_importance(student, features, torch.from_numpy(run.task.targets("train")[chosen]))
@@ -47,6 +47,12 @@ class Prune:
         smaller = without_channels(student, kept)
         frames, mels = student.config.front_end.frames, student.config.front_end.mels
         work = [sum(macs(s.config.layers, frames, mels).values()) for s in (student, smaller)]
-        facts = {"widths_before": student.config.widths, "widths": smaller.config.widths, "body_macs_before": work[0],
-                 "body_macs": work[1], "parameters_before": parameters(student), "parameters": parameters(smaller)}
+        facts = {
+            "widths_before": student.config.widths,
+            "widths": smaller.config.widths,
+            "body_macs_before": work[0],
+            "body_macs": work[1],
+            "parameters_before": parameters(student),
+            "parameters": parameters(smaller),
+        }
         return student_artifact(self, smaller, run, model, facts)

@@ -52,9 +52,11 @@ class Quantise:
         config, weights = student.config, student.body.folded()
 
         def normal(split: str) -> Tensor:
-            return (torch.from_numpy(run.task.features(split, config.front_end)) - student.front_end.mean) / student.front_end.std
+            return (
+                torch.from_numpy(run.task.features(split, config.front_end)) - student.front_end.mean
+            ) / student.front_end.std
 
-        chosen = np.random.default_rng([run.seed, 9]).permutation(len(run.task.targets("train")))[:self.clips]
+        chosen = np.random.default_rng([run.seed, 9]).permutation(len(run.task.targets("train")))[: self.clips]
         seen = activations(config.layers, weights, normal("train")[torch.from_numpy(chosen)])
         validation = normal("validation")
         wanted = torch.softmax(activations(config.layers, weights, validation)[config.layers[-1].name], 1)
@@ -72,7 +74,9 @@ class Quantise:
             (folder / file).write_bytes((model.path / file).read_bytes())
         (folder / "quantisation.json").write_text(found[best].to_json(), encoding="utf-8")
         facts = {"estimator": best, "mean_probability_difference_on_validation": tried}
-        return model.followed_by(Step(name_of(self), asdict(self), facts, model.hash, content_hash(folder), run.seed), path=folder)
+        return model.followed_by(
+            Step(name_of(self), asdict(self), facts, model.hash, content_hash(folder), run.seed), path=folder
+        )
 
 
 def _range(values: Tensor, shares: tuple[float, ...]) -> Scale:

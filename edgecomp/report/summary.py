@@ -195,7 +195,9 @@ def _found_by(rule: dict[str, Any]) -> str:
     for name in ("sensitivity", "specificity"):
         one = rule.get(f"test_{name}")
         if one:
-            told.append(f"{name} {say.percent(one['value'])} (95 % interval {say.percent(one['low'])} to {say.percent(one['high'])})")
+            told.append(
+                f"{name} {say.percent(one['value'])} (95 % interval {say.percent(one['low'])} to {say.percent(one['high'])})"
+            )
     return f"On the test split: {', '.join(told)}. " if told else ""
 
 

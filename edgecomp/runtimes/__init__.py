@@ -13,7 +13,7 @@ def runtimes() -> list[str]:
     return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
 
 
-def import_runtime(name: str):  # noqa: ANN201, a module
+def import_runtime(name: str):
     """Return a runtime's module: FORM, SUFFIX, lower(model, metadata), open_session(path, threads) and read_metadata(path).
 
     raises: PlanError with the nearest name
@@ -23,7 +23,7 @@ def import_runtime(name: str):  # noqa: ANN201, a module
     return import_module(f"edgecomp.runtimes.{name}")
 
 
-def runtime_for(form: str):  # noqa: ANN201, a module
+def runtime_for(form: str):
     """Return the runtime whose files have a form, such as "onnx"."""
     forms = {import_runtime(name).FORM: name for name in runtimes()}
     if form not in forms:

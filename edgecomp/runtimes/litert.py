@@ -37,8 +37,9 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as why:
-        raise BundleError(f"LiteRT cannot load this file: {str(why).splitlines()[0]}", where=path,
-                          fix="compile the bundle again") from None
+        raise BundleError(
+            f"LiteRT cannot load this file: {str(why).splitlines()[0]}", where=path, fix="compile the bundle again"
+        ) from None
     source, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
     def answer(waveform: np.ndarray) -> np.ndarray:

@@ -37,8 +37,11 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as why:  # its errors share no base class
-        raise BundleError(f"ONNX Runtime cannot load this file: {str(why).splitlines()[0]}", where=path,
-                          fix="compile the bundle again") from None
+        raise BundleError(
+            f"ONNX Runtime cannot load this file: {str(why).splitlines()[0]}",
+            where=path,
+            fix="compile the bundle again",
+        ) from None
 
     def answer(waveform: np.ndarray) -> np.ndarray:
         return session.run(["probabilities"], {"waveform": np.asarray(waveform, np.float32).reshape(1, -1)})[0][0]

@@ -37,8 +37,9 @@ class StudentConfig:
 
     def to_json(self) -> str:
         """Write the config as JSON."""
-        return to_json({"family": self.family, "widths": self.widths, "labels": self.labels,
-                        "front_end": asdict(self.front_end)})
+        return to_json(
+            {"family": self.family, "widths": self.widths, "labels": self.labels, "front_end": asdict(self.front_end)}
+        )
 
     @staticmethod
     def from_json(text: str) -> StudentConfig:
@@ -65,7 +66,7 @@ def families() -> list[str]:
     return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in NOT_FAMILIES)
 
 
-def import_family(name: str):  # noqa: ANN201, a module
+def import_family(name: str):
     """Return a family's module, which has WIDTHS and layers(widths, classes).
 
     raises: RecipeError with the nearest name
@@ -78,7 +79,9 @@ def import_family(name: str):  # noqa: ANN201, a module
 def save_student(student: Student, folder: Path) -> None:
     """Write config.json and weights.safetensors."""
     (folder / "config.json").write_text(student.config.to_json(), encoding="utf-8")
-    save_file({name: value.contiguous() for name, value in student.state_dict().items()}, folder / "weights.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in student.state_dict().items()}, folder / "weights.safetensors"
+    )
 
 
 def load_student(folder: Path) -> Student:
@@ -116,8 +119,13 @@ class Frozen:
 
 def freeze(student: Student, quantisation: Quantisation | None = None) -> Frozen:
     """Return a trained student ready for lowering."""
-    return Frozen(student.config, student.body.folded(), student.front_end.mean.numpy().copy(),
-                  student.front_end.std.numpy().copy(), quantisation)
+    return Frozen(
+        student.config,
+        student.body.folded(),
+        student.front_end.mean.numpy().copy(),
+        student.front_end.std.numpy().copy(),
+        quantisation,
+    )
 
 
 def quantisation_of(folder: Path) -> Quantisation | None:

@@ -17,8 +17,18 @@ def layers(widths: tuple[int, ...], classes: int) -> tuple[Layer, ...]:
     for block, width in enumerate(widths[1:], 1):
         before = made[-1]
         stride = (2, 2) if block in STRIDED else (1, 1)
-        made.append(Layer(f"depthwise_{block}", "depthwise", (before.name,), before.channels, (3, 3), stride,
-                          relu=True, width=before.width))
+        made.append(
+            Layer(
+                f"depthwise_{block}",
+                "depthwise",
+                (before.name,),
+                before.channels,
+                (3, 3),
+                stride,
+                relu=True,
+                width=before.width,
+            )
+        )
         made.append(Layer(f"pointwise_{block}", "conv", (f"depthwise_{block}",), width, relu=True, width=block))
     made.append(Layer("pool", "mean", (made[-1].name,), made[-1].channels, width=made[-1].width))
     made.append(Layer("logits", "dense", ("pool",), classes))

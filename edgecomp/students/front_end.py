@@ -21,8 +21,10 @@ FLOOR = 1e-8
 """Added to a band's power before the logarithm; 74 dB below a full-scale sine, whose power is 0.25."""
 HEARD = 1e-3
 """A band none of whose bins weighs this much is as good as empty: it would hear a loud voice 30 dB below the others."""
-PRESETS = {8_000: dict(window=240, hop=160, low_hz=60.0, high_hz=3_800.0, mels=40),
-           16_000: dict(window=480, hop=320, low_hz=60.0, high_hz=7_600.0, mels=40)}
+PRESETS = {
+    8_000: dict(window=240, hop=160, low_hz=60.0, high_hz=3_800.0, mels=40),
+    16_000: dict(window=480, hop=320, low_hz=60.0, high_hz=7_600.0, mels=40),
+}
 """By sample rate: windows of 30 ms every 20 ms, as MLPerf Tiny's keyword task has them."""
 
 
@@ -47,20 +49,33 @@ class FrontEnd:
         if self.window % 4 or self.samples < self.window or not 0 <= self.low_hz < self.high_hz <= self.sample_rate / 2:
             raise ValueError(
                 f"window {self.window} must be a multiple of 4 and at most {self.samples} samples; the band "
-                f"{self.low_hz}–{self.high_hz} Hz must lie within 0–{self.sample_rate / 2} Hz")
+                f"{self.low_hz}–{self.high_hz} Hz must lie within 0–{self.sample_rate / 2} Hz"
+            )
 
     @staticmethod
-    def preset(sample_rate: int, samples: int, *, mels: int | None = None, hop: int | None = None,
-               window: int | None = None, low_hz: float | None = None, high_hz: float | None = None) -> FrontEnd:
+    def preset(
+        sample_rate: int,
+        samples: int,
+        *,
+        mels: int | None = None,
+        hop: int | None = None,
+        window: int | None = None,
+        low_hz: float | None = None,
+        high_hz: float | None = None,
+    ) -> FrontEnd:
         """Return the front end for a sample rate; what is given replaces the preset's value."""
         near = min(PRESETS, key=lambda rate: abs(math.log(rate / sample_rate)))
         scale = sample_rate / near
         base = PRESETS[near]
         return FrontEnd(
-            sample_rate, samples,
-            window=window or 4 * round(base["window"] * scale / 4), hop=hop or round(base["hop"] * scale),
-            mels=mels or base["mels"], low_hz=base["low_hz"] if low_hz is None else low_hz,
-            high_hz=high_hz or min(base["high_hz"] * scale, 7_600.0 if scale > 1 else base["high_hz"] * scale))
+            sample_rate,
+            samples,
+            window=window or 4 * round(base["window"] * scale / 4),
+            hop=hop or round(base["hop"] * scale),
+            mels=mels or base["mels"],
+            low_hz=base["low_hz"] if low_hz is None else low_hz,
+            high_hz=high_hz or min(base["high_hz"] * scale, 7_600.0 if scale > 1 else base["high_hz"] * scale),
+        )
 
     @property
     def frames(self) -> int:
@@ -104,9 +119,15 @@ def tables(front_end: FrontEnd) -> Tables:
         return _in_float16(kind(2 * np.pi * np.outer(quarter + 0.5, bins) / size))
 
     return Tables(
-        window_inner=hann[size // 2 + quarter].astype(np.float32), window_outer=hann[quarter].astype(np.float32),
-        cos_even=wave(np.cos, even), sin_even=wave(np.sin, even), cos_odd=wave(np.cos, odd), sin_odd=wave(np.sin, odd),
-        mel_even=_in_float16(mel[even]), mel_odd=_in_float16(mel[odd]))
+        window_inner=hann[size // 2 + quarter].astype(np.float32),
+        window_outer=hann[quarter].astype(np.float32),
+        cos_even=wave(np.cos, even),
+        sin_even=wave(np.sin, even),
+        cos_odd=wave(np.cos, odd),
+        sin_odd=wave(np.sin, odd),
+        mel_even=_in_float16(mel[even]),
+        mel_odd=_in_float16(mel[odd]),
+    )
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
@@ -114,6 +135,7 @@ def mel_filters(front_end: FrontEnd) -> np.ndarray:
 
     source: Davis and Mermelstein 1980; the scale is 2595 log10(1 + f / 700)
     """
+
     def to_mel(hz: float | np.ndarray) -> np.ndarray:
         return 2595 * np.log10(1 + np.asarray(hz) / 700)
 
@@ -160,8 +182,12 @@ class LogMel(nn.Module):
         super().__init__()
         self.front_end = front_end
         table = tables(front_end)
-        self.register_buffer("even", torch.from_numpy(_unfolded(table, table.cos_even, table.sin_even, 1)), persistent=False)
-        self.register_buffer("odd", torch.from_numpy(_unfolded(table, table.cos_odd, table.sin_odd, -1)), persistent=False)
+        self.register_buffer(
+            "even", torch.from_numpy(_unfolded(table, table.cos_even, table.sin_even, 1)), persistent=False
+        )
+        self.register_buffer(
+            "odd", torch.from_numpy(_unfolded(table, table.cos_odd, table.sin_odd, -1)), persistent=False
+        )
         self.register_buffer("mel_even", torch.from_numpy(table.mel_even), persistent=False)
         self.register_buffer("mel_odd", torch.from_numpy(table.mel_odd), persistent=False)
         self.register_buffer("mean", torch.zeros(front_end.mels))

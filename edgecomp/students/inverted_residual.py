@@ -33,4 +33,9 @@ def _block(name: str, before: Layer, widths: tuple[int, ...], trunk: int, wide: 
     project = Layer(f"project_{name}", "conv", (depth.name,), widths[trunk], width=trunk)
     if before.width != trunk:
         return [expand, depth, project]
-    return [expand, depth, project, Layer(f"add_{name}", "add", (before.name, project.name), widths[trunk], width=trunk)]
+    return [
+        expand,
+        depth,
+        project,
+        Layer(f"add_{name}", "add", (before.name, project.name), widths[trunk], width=trunk),
+    ]

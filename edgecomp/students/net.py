@@ -84,8 +84,13 @@ class Body(nn.Module):
         super().__init__()
         self.layers = layers
         channels = {FEATURES: 1} | {layer.name: layer.channels for layer in layers}
-        self.blocks = nn.ModuleDict({layer.name: Block(layer, channels[layer.inputs[0]])
-                                     for layer in layers if layer.op in ("conv", "depthwise", "dense")})
+        self.blocks = nn.ModuleDict(
+            {
+                layer.name: Block(layer, channels[layer.inputs[0]])
+                for layer in layers
+                if layer.op in ("conv", "depthwise", "dense")
+            }
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         seen = {FEATURES: features.unsqueeze(1)}
@@ -158,8 +163,11 @@ def macs(layers: tuple[Layer, ...], frames: int, mels: int) -> dict[str, int]:
     counts = {}
     for layer in layers:
         channels_in = size[layer.inputs[0]][-1]
-        reads = {"conv": channels_in * layer.kernel[0] * layer.kernel[1],
-                 "depthwise": layer.kernel[0] * layer.kernel[1], "dense": channels_in}.get(layer.op, 0)
+        reads = {
+            "conv": channels_in * layer.kernel[0] * layer.kernel[1],
+            "depthwise": layer.kernel[0] * layer.kernel[1],
+            "dense": channels_in,
+        }.get(layer.op, 0)
         outputs = 1
         for side in size[layer.name]:
             outputs *= side

@@ -25,7 +25,9 @@ def channel_importance(student: Student, features: Tensor, targets: Tensor) -> d
               channel, summed over examples
     """
     config = student.config
-    gates = {width: torch.ones(len(features), channels, requires_grad=True) for width, channels in enumerate(config.widths)}
+    gates = {
+        width: torch.ones(len(features), channels, requires_grad=True) for width, channels in enumerate(config.widths)
+    }
     weights = student.body.folded()
     filtered = {layer.inputs[0] for layer in config.layers if layer.op == "depthwise"}
     seen = {FEATURES: features.unsqueeze(1)}
@@ -36,10 +38,12 @@ def channel_importance(student: Student, features: Tensor, targets: Tensor) -> d
         seen[layer.name] = x
     loss = functional.cross_entropy(seen[config.layers[-1].name], targets, reduction="sum")
     grads = torch.autograd.grad(loss, list(gates.values()))
-    return {width: (grad ** 2).sum(0) for width, grad in zip(gates, grads, strict=True)}
+    return {width: (grad**2).sum(0) for width, grad in zip(gates, grads, strict=True)}
 
 
-def kept_channels(config: StudentConfig, importance: dict[int, Tensor], *, keep: float, round_to: int) -> dict[int, list[int]]:
+def kept_channels(
+    config: StudentConfig, importance: dict[int, Tensor], *, keep: float, round_to: int
+) -> dict[int, list[int]]:
     """Choose the channels to keep, so that at most a share of the body's multiply-accumulates is left.
 
     Again and again the `round_to` least important channels of one width go: those that cost the least importance
@@ -56,14 +60,14 @@ def kept_channels(config: StudentConfig, importance: dict[int, Tensor], *, keep:
             cut = size % round_to or round_to
             if size - cut < round_to:
                 continue
-            going = order[width][len(order[width]) - size:][:cut]
+            going = order[width][len(order[width]) - size :][:cut]
             saved = _work(config, left) - _work(config, left | {width: size - cut})
             offers.append((float(importance[width][going].sum()) / max(saved, 1), width, cut))
         if not offers:
             break
         _, width, cut = min(offers)
         left[width] -= cut
-    return {width: sorted(order[width][len(order[width]) - size:]) for width, size in left.items()}
+    return {width: sorted(order[width][len(order[width]) - size :]) for width, size in left.items()}
 
 
 def without_channels(student: Student, kept: dict[int, list[int]]) -> Student:

@@ -42,7 +42,9 @@ class Quantisation:
 
     def to_json(self) -> str:
         """Write the scales as JSON."""
-        return to_json({"weight_bits": self.weight_bits, "activations": {k: asdict(v) for k, v in self.activations.items()}})
+        return to_json(
+            {"weight_bits": self.weight_bits, "activations": {k: asdict(v) for k, v in self.activations.items()}}
+        )
 
     @staticmethod
     def from_json(text: str) -> Quantisation:
@@ -75,7 +77,7 @@ def weights_in_int8(weight: Tensor, bits: int = 8) -> tuple[np.ndarray, np.ndarr
 
 def bias_in_int32(bias: Tensor, input_scale: float, steps: np.ndarray) -> np.ndarray:
     """Return the stored bias, (out,) int32, at scale input × weight."""
-    limit = 2 ** 31 - 1
+    limit = 2**31 - 1
     return np.clip(np.round(bias.detach().numpy() / (np.float64(input_scale) * steps)), -limit, limit).astype(np.int32)
 
 
@@ -93,8 +95,9 @@ def fake_layer(held: Weights, input_scale: float, bits: int) -> Weights:
     return Weights(torch.from_numpy(weight), torch.from_numpy(bias.astype(np.float32)))
 
 
-def simulate(layers: tuple[Layer, ...], weights: Mapping[str, Weights], quantisation: Quantisation,
-             features: Tensor) -> Tensor:
+def simulate(
+    layers: tuple[Layer, ...], weights: Mapping[str, Weights], quantisation: Quantisation, features: Tensor
+) -> Tensor:
     """Run the body as int8 would, in float: features (n, frames, mels) → logits (n, classes).
 
     Rounds what int8 rounds, biases too: a bias off by a part of a step tips values that lie between two bytes.

@@ -71,6 +71,7 @@ def load_teacher(recipe: Recipe, dataset: Dataset, store: Store) -> Teacher:
     """
     kind = recipe.teacher.kind
     if kind not in kinds():
-        raise TeacherError(f"unknown kind of teacher {kind!r}", where=f"{recipe.file} [teacher] kind",
-                           fix=nearest(kind, kinds()))
+        raise TeacherError(
+            f"unknown kind of teacher {kind!r}", where=f"{recipe.file} [teacher] kind", fix=nearest(kind, kinds())
+        )
     return importlib.import_module(f"edgecomp.teachers.{kind}").load(recipe, dataset, store)

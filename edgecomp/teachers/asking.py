@@ -72,10 +72,11 @@ def ask(sessions: list[Session], waveforms: np.ndarray, said: str) -> np.ndarray
     starts = range(0, len(waveforms), CHUNK)
     answers: list[np.ndarray] = []
     with ThreadPoolExecutor(len(sessions)) as pool:
-        for start in (track(starts, said, len(starts)) if len(starts) > 3 else starts):
-            chunk = np.asarray(waveforms[start:start + CHUNK], np.float32)
-            shares = pool.map(lambda session, rows: [session(row) for row in rows],
-                              sessions, np.array_split(chunk, len(sessions)))
+        for start in track(starts, said, len(starts)) if len(starts) > 3 else starts:
+            chunk = np.asarray(waveforms[start : start + CHUNK], np.float32)
+            shares = pool.map(
+                lambda session, rows: [session(row) for row in rows], sessions, np.array_split(chunk, len(sessions))
+            )
             answers.extend(answer for share in shares for answer in share)
     return np.stack(answers).astype(np.float32) if answers else np.zeros((0, 0), np.float32)
 
@@ -86,19 +87,27 @@ def checked_probabilities(answers: np.ndarray, labels: tuple[str, ...], where: o
     raises: TeacherError
     """
     if answers.ndim != 2 or answers.shape[1] != len(labels):
-        raise TeacherError(f"the teacher gives {answers.shape[-1]} outputs for {len(labels)} labels", where=where,
-                           fix=f"set head = true under [teacher] to fit a head for {', '.join(labels)}, "
-                               "or give labels under [data] in the order of the model's outputs")
+        raise TeacherError(
+            f"the teacher gives {answers.shape[-1]} outputs for {len(labels)} labels",
+            where=where,
+            fix=f"set head = true under [teacher] to fit a head for {', '.join(labels)}, "
+            "or give labels under [data] in the order of the model's outputs",
+        )
     if not np.isfinite(answers).all():
         bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))
-        raise TeacherError(f"the teacher's answer is not finite for {len(bad)} of {len(answers)} clips, first number "
-                           f"{bad[0]}", where=where,
-                           fix="check the model in its own framework; a NaN in its weights gives this")
+        raise TeacherError(
+            f"the teacher's answer is not finite for {len(bad)} of {len(answers)} clips, first number {bad[0]}",
+            where=where,
+            fix="check the model in its own framework; a NaN in its weights gives this",
+        )
     sums = answers.sum(axis=1, keepdims=True)
     if (answers < 0).any() or (np.abs(sums - 1) > 1e-3).any():
-        raise TeacherError(f"the teacher's answers are no probabilities: rows sum to {sums.min():.4g} to "
-                           f"{sums.max():.4g}, smallest value {answers.min():.4g}", where=where,
-                           fix="set head = true under [teacher] to fit a head on its scores")
+        raise TeacherError(
+            f"the teacher's answers are no probabilities: rows sum to {sums.min():.4g} to "
+            f"{sums.max():.4g}, smallest value {answers.min():.4g}",
+            where=where,
+            fix="set head = true under [teacher] to fit a head on its scores",
+        )
     return (answers / sums).astype(np.float32)
 
 
@@ -121,8 +130,11 @@ def open_onnx(path: Path):
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as why:  # onnxruntime's errors share no base but Exception
-        raise TeacherError(f"ONNX Runtime cannot open it: {str(why).splitlines()[0]}", where=path,
-                           fix="check the file with onnx.checker, or export it again") from why
+        raise TeacherError(
+            f"ONNX Runtime cannot open it: {str(why).splitlines()[0]}",
+            where=path,
+            fix="check the file with onnx.checker, or export it again",
+        ) from why
 
 
 def export_onnx(module, shape: tuple[int, ...], path: Path) -> None:
@@ -138,20 +150,31 @@ def export_onnx(module, shape: tuple[int, ...], path: Path) -> None:
     import torch
 
     clip = torch.randn(*shape, generator=torch.Generator().manual_seed(0)) * 0.1
-    clip[..., :shape[-1] // 2] = 0  # digital silence: a floor that went missing before a logarithm shows here
+    clip[..., : shape[-1] // 2] = 0  # digital silence: a floor that went missing before a logarithm shows here
     module = module.eval()
     try:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode(False):
             warnings.simplefilter("ignore")
             # optimize=False: onnxscript takes adding 1e-8, the floor of a log-mel, for adding nothing and removes it
-            torch.onnx.export(module, (clip,), str(path), dynamo=True, opset_version=20, optimize=False,
-                              input_names=["waveform"], output_names=["probabilities"], external_data=False,
-                              verbose=False)
+            torch.onnx.export(
+                module,
+                (clip,),
+                str(path),
+                dynamo=True,
+                opset_version=20,
+                optimize=False,
+                input_names=["waveform"],
+                output_names=["probabilities"],
+                external_data=False,
+                verbose=False,
+            )
     except Exception as why:  # the exporter raises what its many parts raise; the chain keeps it
-        raise TeacherError(f"the teacher cannot be exported to ONNX: {type(why).__name__}: {str(why).splitlines()[0]}",
-                           where=type(module).__name__,
-                           fix="use operators that torch.onnx.export(dynamo=True) knows") from why
+        raise TeacherError(
+            f"the teacher cannot be exported to ONNX: {type(why).__name__}: {str(why).splitlines()[0]}",
+            where=type(module).__name__,
+            fix="use operators that torch.onnx.export(dynamo=True) knows",
+        ) from why
     session = open_onnx(path)
     for loudness in (1.0, 1e-2, 0.0):  # near silence and silence too: exporters were seen to drop small constants
         heard = clip * loudness
@@ -161,5 +184,8 @@ def export_onnx(module, shape: tuple[int, ...], path: Path) -> None:
         gap = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else np.inf
         if gap <= 1e-3:
             continue
-        raise TeacherError(f"the exported teacher differs from the module by {gap:.2g}", where=path,
-                           fix="look for an operator that behaves differently at export, such as one that is random")
+        raise TeacherError(
+            f"the exported teacher differs from the module by {gap:.2g}",
+            where=path,
+            fix="look for an operator that behaves differently at export, such as one that is random",
+        )

@@ -27,7 +27,7 @@ SMALLEST = 1e-3
 """Scores are kept this far from 0 (and from 1) before a logarithm: below the step of an 8-bit output, 1/256. Smaller
 floors let outputs that are nearly always 0 drown the others (models/sounds, validation: 1e-6 costs 9 points)."""
 
-STRENGTHS = tuple(10.0 ** power for power in (-4, -3, -2, -1, 0))
+STRENGTHS = tuple(10.0**power for power in (-4, -3, -2, -1, 0))
 """L2 strengths tried: half the squared norm of the weights, against the mean loss of a clip."""
 
 
@@ -75,8 +75,9 @@ def formed(scores: np.ndarray, form: Form) -> np.ndarray:
     return (np.log(kept) - np.log1p(-kept)).astype(np.float32)
 
 
-def fit_head(train: np.ndarray, train_targets: np.ndarray, validation: np.ndarray, validation_targets: np.ndarray,
-             classes: int) -> Head:
+def fit_head(
+    train: np.ndarray, train_targets: np.ndarray, validation: np.ndarray, validation_targets: np.ndarray, classes: int
+) -> Head:
     """Fit heads of every form and strength on the training split; return the one with the lowest validation loss.
 
     train, validation: (n, outputs) scores; targets: (n,) class numbers
@@ -84,11 +85,15 @@ def fit_head(train: np.ndarray, train_targets: np.ndarray, validation: np.ndarra
     """
     for name, scores in (("training", train), ("validation", validation)):
         if not np.isfinite(scores).all() or not len(scores):
-            raise TeacherError(f"the black box gave {len(scores)} answers for the {name} split, not all finite",
-                               where="head", fix="give the split some clips, and check the model in its own framework")
+            raise TeacherError(
+                f"the black box gave {len(scores)} answers for the {name} split, not all finite",
+                where="head",
+                fix="give the split some clips, and check the model in its own framework",
+            )
     if len(missing := sorted(set(range(classes)) - set(train_targets.tolist()))):
-        raise TeacherError(f"no training clip of class number {missing[0]}", where="head",
-                           fix="add some, or leave it out")
+        raise TeacherError(
+            f"no training clip of class number {missing[0]}", where="head", fix="add some, or leave it out"
+        )
     is_share = min(train.min(), validation.min()) >= 0 and max(train.max(), validation.max()) <= 1
     forms: tuple[Form, ...] = ("raw", "sqrt", "log", "logit") if is_share else ("raw",)
     heads = [head for form in forms for head in _path(formed(train, form), train_targets, classes, form)]
@@ -108,8 +113,11 @@ def write_head(head: Head, file: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors = {"weight": head.weight, "bias": head.bias, "mean": head.mean, "scale": head.scale}
-    save_file({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}, file,
-              metadata={"edgecomp": json.dumps({"form": head.form, "strength": head.strength}, sort_keys=True)})
+    save_file(
+        {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()},
+        file,
+        metadata={"edgecomp": json.dumps({"form": head.form, "strength": head.strength}, sort_keys=True)},
+    )
 
 
 def read_head(file: Path) -> Head:
@@ -130,13 +138,22 @@ def _path(features: np.ndarray, targets: np.ndarray, classes: int, form: Form) -
     heads = []
     for strength in sorted(STRENGTHS, reverse=True):
         weight, bias = logistic_regression(standard, targets, strength, weight, bias)
-        heads.append(Head(weight.astype(np.float32), bias.astype(np.float32), mean.astype(np.float32),
-                          np.array([scale], np.float32), form, strength))
+        heads.append(
+            Head(
+                weight.astype(np.float32),
+                bias.astype(np.float32),
+                mean.astype(np.float32),
+                np.array([scale], np.float32),
+                form,
+                strength,
+            )
+        )
     return heads
 
 
-def logistic_regression(features: np.ndarray, targets: np.ndarray, strength: float, weight: np.ndarray,
-                        bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def logistic_regression(
+    features: np.ndarray, targets: np.ndarray, strength: float, weight: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Minimise the mean cross-entropy + strength / 2 · ‖weight‖², from a starting point, by L-BFGS.
 
     features: (n, outputs) float64; returns weight (outputs, classes) and bias (classes,)
@@ -145,8 +162,14 @@ def logistic_regression(features: np.ndarray, targets: np.ndarray, strength: flo
 
     x, y = torch.from_numpy(features), torch.from_numpy(np.array(targets))
     w, b = torch.from_numpy(weight.copy()).requires_grad_(), torch.from_numpy(bias.copy()).requires_grad_()
-    solver = torch.optim.LBFGS([w, b], max_iter=200, tolerance_grad=1e-7, tolerance_change=1e-10, history_size=20,
-                               line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS(
+        [w, b],
+        max_iter=200,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-10,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> torch.Tensor:
         solver.zero_grad()
@@ -161,6 +184,7 @@ def logistic_regression(features: np.ndarray, targets: np.ndarray, strength: flo
 
 def scored(open_session: Callable, head: Head) -> Callable:
     """Return open_session with the head applied to each answer."""
+
     def open_with_head():
         session = open_session()
         return lambda clip: head(session(clip)[None])[0]

@@ -54,8 +54,11 @@ def _interpreter(path: Path):
     try:
         return Interpreter(model_path=str(path), num_threads=1)
     except (ValueError, RuntimeError) as why:
-        raise TeacherError(f"LiteRT cannot open it: {str(why).splitlines()[0]}", where=path,
-                           fix="check that it is a whole .tflite file") from why
+        raise TeacherError(
+            f"LiteRT cannot open it: {str(why).splitlines()[0]}",
+            where=path,
+            fix="check that it is a whole .tflite file",
+        ) from why
 
 
 def _shape(details: dict) -> tuple[int | None, ...]:

@@ -23,9 +23,9 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
     """
     path = model_file(recipe, ".onnx")
     found = open_onnx(path).get_inputs()
-    inputs = [(i.name, tuple(size if isinstance(size, int) else None for size in i.shape),
-               _dtype(i.type))
-              for i in found]
+    inputs = [
+        (i.name, tuple(size if isinstance(size, int) else None for size in i.shape), _dtype(i.type)) for i in found
+    ]
     window = one_input(inputs, path)
     name, rank = inputs[0][0], len(inputs[0][1])
 
@@ -37,8 +37,11 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
             try:
                 return session.run([output], {name: clip.reshape((1,) * (rank - 1) + (-1,))})[0].reshape(-1)
             except Exception as why:  # onnxruntime's errors share no base but Exception
-                raise TeacherError(f"the model cannot take {len(clip)} samples: {str(why).splitlines()[0]}", where=path,
-                                   fix="set window_s under [teacher] to the length that it takes") from why
+                raise TeacherError(
+                    f"the model cannot take {len(clip)} samples: {str(why).splitlines()[0]}",
+                    where=path,
+                    fix="set window_s under [teacher] to the length that it takes",
+                ) from why
 
         return answer
 

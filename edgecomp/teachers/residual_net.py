@@ -15,8 +15,9 @@ TIME_MASK, BAND_MASK = 0.2, 0.15
 """Longest mask as a share of the frames and of the bands; two of each are drawn for a clip."""
 
 
-def residual_net(front_end: FrontEnd, classes: int, *, widths: tuple[int, ...] = (64, 128, 256),
-                 blocks: tuple[int, ...] = (1, 1, 3)) -> nn.Module:
+def residual_net(
+    front_end: FrontEnd, classes: int, *, widths: tuple[int, ...] = (64, 128, 256), blocks: tuple[int, ...] = (1, 1, 3)
+) -> nn.Module:
     """Return waveforms (n, samples) → logits (n, classes); 3.6 million parameters with these widths and blocks."""
     return ResidualNet(front_end, classes, widths, blocks)
 
@@ -30,8 +31,13 @@ class ResidualNet(nn.Module):
         self.bands = nn.BatchNorm1d(front_end.mels)  # learns the normalisation from the training clips
         half = widths[0] // 2
         self.stem = nn.Sequential(  # two strides before the first block: blocks at full size cost most and add least
-            nn.Conv2d(1, half, 3, 2, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(),
-            nn.Conv2d(half, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+            nn.Conv2d(1, half, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(),
+            nn.Conv2d(half, widths[0], 3, 2, 1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
         stages, channels = [], widths[0]
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             for block in range(count):
@@ -55,11 +61,18 @@ class Block(nn.Module):
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
         self.straight = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+            nn.Conv2d(channels, width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
         nn.init.zeros_(self.straight[-1].weight)
-        self.short = nn.Identity() if channels == width and stride == 1 else nn.Sequential(
-            nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        self.short = (
+            nn.Identity()
+            if channels == width and stride == 1
+            else nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.relu(self.straight(features) + self.short(features))

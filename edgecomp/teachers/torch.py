@@ -35,8 +35,16 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
     weights = weights if weights is not None and weights.exists() else _trained(recipe, dataset, store)
     module = build(recipe, dataset)
     _fill(module, weights)
-    fingerprint = text_hash("torch", EXPORT, content_hash(recipe.folder / recipe.teacher.path), _structure(module),
-                            content_hash(weights), dataset.labels, torch.__version__, __version__)
+    fingerprint = text_hash(
+        "torch",
+        EXPORT,
+        content_hash(recipe.folder / recipe.teacher.path),
+        _structure(module),
+        content_hash(weights),
+        dataset.labels,
+        torch.__version__,
+        __version__,
+    )
 
     def export(folder: Path) -> None:
         export_onnx(torch.nn.Sequential(module, torch.nn.Softmax(dim=1)), (1, dataset.samples), folder / "teacher.onnx")
@@ -48,9 +56,15 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
         return lambda clip: session.run(None, {"waveform": clip[None]})[0][0]
 
     parameters = sum(p.numel() for p in module.parameters())
-    facts = {"kind": "torch", "parameters": parameters, "bytes": path.stat().st_size,
-             "weights_hash": content_hash(weights), "licence": recipe.teacher.licence,
-             "outputs_may_train": recipe.teacher.outputs_may_train, "validation": _said(weights)}
+    facts = {
+        "kind": "torch",
+        "parameters": parameters,
+        "bytes": path.stat().st_size,
+        "weights_hash": content_hash(weights),
+        "licence": recipe.teacher.licence,
+        "outputs_may_train": recipe.teacher.outputs_may_train,
+        "validation": _said(weights),
+    }
     name = recipe.teacher.name or f"{type(module).__name__}, {parameters / 1e6:.1f} M parameters"
     return FileTeacher(name, dataset.labels, fingerprint, facts, path, "onnx", path.stat().st_size, open_session)
 
@@ -63,9 +77,11 @@ def train(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
     raises: TeacherError if the teacher is not of kind torch
     """
     if recipe.teacher.kind != "torch":
-        raise TeacherError(f"a teacher of kind {recipe.teacher.kind!r} is not trained here",
-                           where=f"{recipe.file} [teacher]",
-                           fix="only kind = \"torch\" is trained; compile fits the head of a black box by itself")
+        raise TeacherError(
+            f"a teacher of kind {recipe.teacher.kind!r} is not trained here",
+            where=f"{recipe.file} [teacher]",
+            fix='only kind = "torch" is trained; compile fits the head of a black box by itself',
+        )
     weights, shipped = _trained(recipe, dataset, store), _beside(recipe)
     if shipped is None:
         return weights
@@ -83,8 +99,11 @@ def build(recipe: Recipe, dataset: Dataset) -> nn.Module:
 
     file = recipe.folder / recipe.teacher.path
     if not file.is_file():
-        raise TeacherError(f"there is no teacher file {recipe.teacher.path!r}", where=f"{recipe.file} [teacher] path",
-                           fix="name a Python file beside the recipe that defines build(classes, sample_rate, samples)")
+        raise TeacherError(
+            f"there is no teacher file {recipe.teacher.path!r}",
+            where=f"{recipe.file} [teacher] path",
+            fix="name a Python file beside the recipe that defines build(classes, sample_rate, samples)",
+        )
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -92,8 +111,11 @@ def build(recipe: Recipe, dataset: Dataset) -> nn.Module:
     except EdgecompError:
         raise
     except Exception as why:  # a user's code may raise anything; the chain keeps what it was
-        raise TeacherError(f"the teacher's file failed: {type(why).__name__}: {why}", where=file,
-                           fix="it must define build(classes, sample_rate, samples) and return an nn.Module") from why
+        raise TeacherError(
+            f"the teacher's file failed: {type(why).__name__}: {why}",
+            where=file,
+            fix="it must define build(classes, sample_rate, samples) and return an nn.Module",
+        ) from why
     if not isinstance(module, torch.nn.Module):
         raise TeacherError(f"build() returned a {type(module).__name__}", where=file, fix="return an nn.Module")
     return module
@@ -105,9 +127,23 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
     file = recipe.folder / recipe.teacher.path
     settings = recipe.teacher.train
     heard = [(clip.content, clip.label, split) for split in ("train", "validation") for clip in dataset.of(split).clips]
-    key = text_hash("teacher", PROCEDURE, file.read_text(encoding="utf-8"), _structure(module), recipe.seed,
-                    settings.epochs, settings.batch, settings.learning_rate, settings.weight_decay,
-                    settings.label_smoothing, dataset.labels, dataset.sample_rate, dataset.samples, dataset.fit, heard)
+    key = text_hash(
+        "teacher",
+        PROCEDURE,
+        file.read_text(encoding="utf-8"),
+        _structure(module),
+        recipe.seed,
+        settings.epochs,
+        settings.batch,
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.label_smoothing,
+        dataset.labels,
+        dataset.sample_rate,
+        dataset.samples,
+        dataset.fit,
+        heard,
+    )
 
     def make(folder: Path) -> None:
         from safetensors.torch import save
@@ -117,17 +153,32 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
 
         train_split, validation = dataset.of("train"), dataset.of("validation")
         if not train_split.clips or not validation.clips:
-            raise TeacherError(f"cannot train on {len(train_split.clips)} and validate on {len(validation.clips)} "
-                               "clips", where=f"{recipe.file} [data.split]", fix="give every split some clips")
-        examples = Examples(waveforms(train_split, store), train_split.targets, waveforms(validation, store),
-                            validation.targets, len(dataset.labels), dataset.sample_rate)
+            raise TeacherError(
+                f"cannot train on {len(train_split.clips)} and validate on {len(validation.clips)} clips",
+                where=f"{recipe.file} [data.split]",
+                fix="give every split some clips",
+            )
+        examples = Examples(
+            waveforms(train_split, store),
+            train_split.targets,
+            waveforms(validation, store),
+            validation.targets,
+            len(dataset.labels),
+            dataset.sample_rate,
+        )
         checkpoint = store.folder / "training" / f"{key[:32]}.safetensors"
         state, score = fit(module, examples, settings, seed=recipe.seed, checkpoint=checkpoint)
         measure = "AUROC" if examples.classes == 2 else "accuracy"
-        said = {"epoch": score.epoch, "validation_loss": score.loss, f"validation_{measure}": score.value,
-                "validation_clips": len(validation.clips)}
-        say(f"teacher trained: validation {measure} {score.value:.4f} on {len(validation.clips)} clips, "
-            f"best of {settings.epochs} epochs: {score.epoch}")
+        said = {
+            "epoch": score.epoch,
+            "validation_loss": score.loss,
+            f"validation_{measure}": score.value,
+            "validation_clips": len(validation.clips),
+        }
+        say(
+            f"teacher trained: validation {measure} {score.value:.4f} on {len(validation.clips)} clips, "
+            f"best of {settings.epochs} epochs: {score.epoch}"
+        )
         tensors = {name: value.contiguous() for name, value in state.items()}
         content = save(tensors, metadata={"edgecomp": json.dumps(said, sort_keys=True)})
         write_atomically(folder / "weights.safetensors", content)
@@ -158,16 +209,23 @@ def _fill(module: nn.Module, weights: Path) -> None:
         tensors = load_file(weights)
         module.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()})
     except (SafetensorError, OSError) as why:
-        raise TeacherError(f"not readable as safetensors: {why}", where=weights,
-                           fix="train it again with `edgecomp train`; pickled weights are not read") from why
+        raise TeacherError(
+            f"not readable as safetensors: {why}",
+            where=weights,
+            fix="train it again with `edgecomp train`; pickled weights are not read",
+        ) from why
     except RuntimeError as why:  # torch names the tensors that do not fit, a line each
         lines = [line.strip() for line in str(why).splitlines()[1:4]]
-        raise TeacherError(f"the weights do not fit the teacher: {' '.join(lines)}", where=weights,
-                           fix="train again with `edgecomp train`, or restore the teacher.py of these weights") from why
+        raise TeacherError(
+            f"the weights do not fit the teacher: {' '.join(lines)}",
+            where=weights,
+            fix="train again with `edgecomp train`, or restore the teacher.py of these weights",
+        ) from why
     bad = [name for name, value in module.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
-        raise TeacherError(f"the weights hold values that are not finite, in {bad[0]}", where=weights,
-                           fix="train it again")
+        raise TeacherError(
+            f"the weights hold values that are not finite, in {bad[0]}", where=weights, fix="train it again"
+        )
 
 
 def _half(weights: Path) -> bytes:

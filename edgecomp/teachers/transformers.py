@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgecomp.data.manifest import Dataset
     from edgecomp.recipe import Recipe
 
+
 def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
     """Load AutoModelForAudioClassification and its feature extractor, and export them once to ONNX.
 
@@ -36,8 +37,16 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
     samples = round(dataset.samples * rate / dataset.sample_rate)
     inside = _only_scales(extractor)
     name = recipe.teacher.name or Path(recipe.teacher.path).name
-    key = text_hash("transformers", EXPORT, weights, model.config.to_json_string(), extractor.to_json_string(), samples,
-                    _version(), __version__)
+    key = text_hash(
+        "transformers",
+        EXPORT,
+        weights,
+        model.config.to_json_string(),
+        extractor.to_json_string(),
+        samples,
+        _version(),
+        __version__,
+    )
 
     def prepare(clip: np.ndarray) -> np.ndarray:
         if rate != dataset.sample_rate:
@@ -57,16 +66,29 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
 
     parameters = sum(p.numel() for p in model.parameters())
     size = path.stat().st_size
-    facts = {"kind": "transformers", "architecture": type(model).__name__, "parameters": parameters, "bytes": size,
-             "weights_hash": weights, "resampled_to_hz": rate if rate != dataset.sample_rate else None,
-             "features": "inside the file" if inside else f"{type(extractor).__name__} in Python, beside the file",
-             "licence": recipe.teacher.licence, "outputs_may_train": recipe.teacher.outputs_may_train}
+    facts = {
+        "kind": "transformers",
+        "architecture": type(model).__name__,
+        "parameters": parameters,
+        "bytes": size,
+        "weights_hash": weights,
+        "resampled_to_hz": rate if rate != dataset.sample_rate else None,
+        "features": "inside the file" if inside else f"{type(extractor).__name__} in Python, beside the file",
+        "licence": recipe.teacher.licence,
+        "outputs_may_train": recipe.teacher.outputs_may_train,
+    }
     if recipe.teacher.head:
         head, said = fitted_head(open_scores, recipe, dataset, store, text_hash(key, dataset.sample_rate))
-        fingerprint = text_hash(key, dataset.sample_rate, dataset.labels, head.form, *(a.tobytes() for a in (
-            head.weight, head.bias, head.mean, head.scale)))
-        return FileTeacher(name, dataset.labels, fingerprint, facts | said, path, "onnx", size + head.bytes,
-                           scored(open_scores, head))
+        fingerprint = text_hash(
+            key,
+            dataset.sample_rate,
+            dataset.labels,
+            head.form,
+            *(a.tobytes() for a in (head.weight, head.bias, head.mean, head.scale)),
+        )
+        return FileTeacher(
+            name, dataset.labels, fingerprint, facts | said, path, "onnx", size + head.bytes, scored(open_scores, head)
+        )
     fingerprint = text_hash(key, dataset.sample_rate, dataset.labels, order)
     return FileTeacher(name, dataset.labels, fingerprint, facts, path, "onnx", size, _chosen(open_scores, order))
 
@@ -84,32 +106,41 @@ def _read(recipe: Recipe, where: str) -> tuple[Any, Any, str]:
     try:
         import transformers
     except ImportError:
-        raise TeacherError("the package transformers is not installed", where=where,
-                           fix='pip install "edgecomp[transformers]"') from None
+        raise TeacherError(
+            "the package transformers is not installed", where=where, fix='pip install "edgecomp[transformers]"'
+        ) from None
     local = (recipe.folder / recipe.teacher.path).resolve()
     if local.is_dir():
         _check_folder(local)
     elif recipe.teacher.path.startswith((".", "/", "~")):
-        raise TeacherError(f"there is no folder {recipe.teacher.path!r}", where=f"{where} path",
-                           fix=f"name a folder with config.json and model.safetensors, or a hub name; tried {local}")
+        raise TeacherError(
+            f"there is no folder {recipe.teacher.path!r}",
+            where=f"{where} path",
+            fix=f"name a folder with config.json and model.safetensors, or a hub name; tried {local}",
+        )
     source = str(local) if local.is_dir() else recipe.teacher.path
     said = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:
         model, loading = transformers.AutoModelForAudioClassification.from_pretrained(
-            source, use_safetensors=True, output_loading_info=True, trust_remote_code=False)
+            source, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
         extractor = transformers.AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as why:
-        raise TeacherError(f"transformers cannot load it: {str(why).splitlines()[0]}",
-                           where=f"{where} path = {source!r}",
-                           fix="give a folder written by save_pretrained (config.json, preprocessor_config.json, "
-                               "model.safetensors) or a hub name of an audio classifier") from why
+        raise TeacherError(
+            f"transformers cannot load it: {str(why).splitlines()[0]}",
+            where=f"{where} path = {source!r}",
+            fix="give a folder written by save_pretrained (config.json, preprocessor_config.json, "
+            "model.safetensors) or a hub name of an audio classifier",
+        ) from why
     finally:
         transformers.logging.set_verbosity(said)
     if missing := sorted(loading["missing_keys"]):
-        raise TeacherError(f"the weights lack {len(missing)} tensors, first {missing[0]}",
-                           where=f"{where} path = {source!r}",
-                           fix="give a model that was fine-tuned to classify; a bare encoder has no classifier")
+        raise TeacherError(
+            f"the weights lack {len(missing)} tensors, first {missing[0]}",
+            where=f"{where} path = {source!r}",
+            fix="give a model that was fine-tuned to classify; a bare encoder has no classifier",
+        )
     return model.eval().float(), extractor, _weights_hash(model, local)
 
 
@@ -119,8 +150,11 @@ def _check_folder(folder: Path) -> None:
         return
     pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
     what = f"the weights are pickled ({', '.join(pickled)})" if pickled else "there are no weights"
-    raise TeacherError(f"{what}; only safetensors are read, since a pickle can run any code", where=folder,
-                       fix="convert it where you trust it: model.save_pretrained(folder, safe_serialization=True)")
+    raise TeacherError(
+        f"{what}; only safetensors are read, since a pickle can run any code",
+        where=folder,
+        fix="convert it where you trust it: model.save_pretrained(folder, safe_serialization=True)",
+    )
 
 
 def _weights_hash(model: Any, local: Path) -> str:
@@ -136,13 +170,17 @@ def _order(known: list[str], labels: tuple[str, ...], where: str) -> list[int]:
     places = {name.casefold(): number for number, name in enumerate(known)}
     for label in labels:
         if label.casefold() not in places:
-            raise TeacherError(f"the teacher does not know the label {label!r}", where=f"{where} labels",
-                               fix=f"set head = true to fit a head, or use its labels: {nearest(label, known)}")
+            raise TeacherError(
+                f"the teacher does not know the label {label!r}",
+                where=f"{where} labels",
+                fix=f"set head = true to fit a head, or use its labels: {nearest(label, known)}",
+            )
     return [places[label.casefold()] for label in labels]
 
 
 def _chosen(open_scores: Callable[[], Session], order: list[int]) -> Callable[[], Session]:
     """Return sessions that keep the recipe's labels only, in its order, made to sum to 1 again."""
+
     def opened() -> Session:
         session = open_scores()
 

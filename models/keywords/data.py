@@ -30,13 +30,39 @@ from edgecomp.progress import track
 
 RATE_HZ = 16_000
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-PLAIN = ("bed", "bird", "cat", "dog", "happy", "house", "marvin", "sheila", "tree", "wow",
-         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PLAIN = (
+    "bed",
+    "bird",
+    "cat",
+    "dog",
+    "happy",
+    "house",
+    "marvin",
+    "sheila",
+    "tree",
+    "wow",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+)
 ALIKE = ("yet", "snow", "town", "light", "goat")
 UNKNOWN = (*PLAIN, *ALIKE)
 """Words that are not keywords; the last five sound like one, so that `unknown` is not a class of easy strangers."""
-ACCENTS = {"gb": "en", "scotland": "en-gb-scotland", "lancaster": "en-gb-x-gbclan", "rp": "en-gb-x-rp",
-           "us": "en-us", "caribbean": "en-029"}
+ACCENTS = {
+    "gb": "en",
+    "scotland": "en-gb-scotland",
+    "lancaster": "en-gb-x-gbclan",
+    "rp": "en-gb-x-rp",
+    "us": "en-us",
+    "caribbean": "en-029",
+}
 CLIPS = {"train": 44, "validation": 8, "test": 10}
 """Clips for each label and accent: 11 labels × 6 accents × 62 = 4,092."""
 RATES_WPM = {"slow": (105, 140), "normal": (155, 195), "fast": (220, 290)}
@@ -113,8 +139,9 @@ def voices() -> list[Voice]:
         stem = file.name.lower()
         numbered_speakers = stem[0] in "fm" and stem[1:].isdigit()  # f1 to f5 and m1 to m8 are different people
         family = stem if numbered_speakers else stem.rstrip("0123456789")
-        found.append(Voice(file.name, said if said in ("female", "male") else "other",
-                           SAME_SPEAKER.get(family, family)))
+        found.append(
+            Voice(file.name, said if said in ("female", "male") else "other", SAME_SPEAKER.get(family, family))
+        )
     return found
 
 
@@ -131,16 +158,35 @@ def plan_clips(seed: int, known: list[Voice], clips: dict[str, int] = CLIPS) -> 
             n = count * len(ACCENTS)
             speakers = _shuffled(sides[split], n, rng)
             spoken = _shuffled(UNKNOWN, n, rng) if label == "unknown" else [label] * n
-            columns = zip(speakers, spoken, list(ACCENTS) * count, _shuffled(RATES_WPM, n, rng),
-                          _shuffled(NOISE_DB, n, rng), _shuffled(NOISES, n, rng), strict=True)
+            columns = zip(
+                speakers,
+                spoken,
+                list(ACCENTS) * count,
+                _shuffled(RATES_WPM, n, rng),
+                _shuffled(NOISE_DB, n, rng),
+                _shuffled(NOISES, n, rng),
+                strict=True,
+            )
             for number, (voice, word, accent, rate, level, noise) in enumerate(columns):
                 crowd = rng.choice([v.name for v in sides[split]], 4)
-                plan.append(Clip(
-                    path=f"audio/{split}-{label}-{number:03d}.flac", label=label, split=split, voice=voice.name,
-                    accent=accent, voice_kind=voice.kind, rate=rate, noise_level=level,
-                    snr_db=round(float(rng.uniform(*NOISE_DB[level])), 1), word=word,
-                    words_per_minute=int(rng.integers(*RATES_WPM[rate])), pitch=int(rng.integers(35, 66)),
-                    noise=noise, crowd=tuple(map(str, crowd))))
+                plan.append(
+                    Clip(
+                        path=f"audio/{split}-{label}-{number:03d}.flac",
+                        label=label,
+                        split=split,
+                        voice=voice.name,
+                        accent=accent,
+                        voice_kind=voice.kind,
+                        rate=rate,
+                        noise_level=level,
+                        snr_db=round(float(rng.uniform(*NOISE_DB[level])), 1),
+                        word=word,
+                        words_per_minute=int(rng.integers(*RATES_WPM[rate])),
+                        pitch=int(rng.integers(35, 66)),
+                        noise=noise,
+                        crowd=tuple(map(str, crowd)),
+                    )
+                )
     return plan
 
 
@@ -152,10 +198,10 @@ def write_clips(folder: Path, plan: list[Clip], seed: int, shard: int) -> None:
         speech = _in_room(_spoken(speaker, clip), rng)[:RATE_HZ]
         place = np.zeros(RATE_HZ)
         start = int(rng.integers(0, RATE_HZ - len(speech) + 1))
-        place[start:start + len(speech)] = speech
+        place[start : start + len(speech)] = speech
         noise = _babble(speaker, clip, rng) if clip.noise == "babble" else _noise(clip.noise, rng)
-        level = np.sqrt(np.mean(speech ** 2))
-        mixed = place / level + noise / np.sqrt(np.mean(noise ** 2)) * 10 ** (-clip.snr_db / 20)
+        level = np.sqrt(np.mean(speech**2))
+        mixed = place / level + noise / np.sqrt(np.mean(noise**2)) * 10 ** (-clip.snr_db / 20)
         mixed *= 10 ** (rng.uniform(*LOUDNESS_DB) / 20)
         mixed *= min(1.0, 0.98 / np.abs(mixed).max())
         samples = np.round(mixed * 32767).astype(np.int16)
@@ -176,8 +222,9 @@ class Speaker:
         # 2: give samples to the callback before Synth returns; 0x8000: return an error instead of leaving the process
         rate = self._library.espeak_Initialize(2, 0, path.encode(), 0x8000)
         if rate <= 0:
-            raise DataError(f"eSpeak NG does not start (code {rate})", where=loader.get_data_path(),
-                            fix="reinstall espeakng-loader")
+            raise DataError(
+                f"eSpeak NG does not start (code {rate})", where=loader.get_data_path(), fix="reinstall espeakng-loader"
+            )
         self.rate_hz, self._blocks = rate, []
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self._callback = kind(self._take)  # kept: the library holds only a bare pointer
@@ -209,16 +256,22 @@ def _in_fresh_process(folder: Path, seed: int, shard: int) -> None:
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
-        raise DataError(f"speaking the keywords failed: {said[-1] if said else f'code {done.returncode}'}",
-                        where=folder, fix="mend what it says and run the same command again")
+        raise DataError(
+            f"speaking the keywords failed: {said[-1] if said else f'code {done.returncode}'}",
+            where=folder,
+            fix="mend what it says and run the same command again",
+        )
 
 
 def _loader():
     try:
         import espeakng_loader
     except ImportError:
-        raise DataError("the keywords data needs eSpeak NG, which is not installed", where="models/keywords/data.py",
-                        fix='pip install "edgecomp[keywords]"') from None
+        raise DataError(
+            "the keywords data needs eSpeak NG, which is not installed",
+            where="models/keywords/data.py",
+            fix='pip install "edgecomp[keywords]"',
+        ) from None
     return espeakng_loader
 
 
@@ -251,7 +304,7 @@ def _spoken(speaker: Speaker, clip: Clip) -> np.ndarray:
         said = speaker.say(clip.word, f"{ACCENTS[clip.accent]}+{clip.voice}", pace, clip.pitch)
         speech = soxr.resample(said, speaker.rate_hz, RATE_HZ)
         loud = np.nonzero(np.abs(speech) > np.abs(speech).max() / 100)[0]
-        speech = speech[loud[0]:loud[-1] + 1]
+        speech = speech[loud[0] : loud[-1] + 1]
         if len(speech) <= LONGEST_S * RATE_HZ or pace >= RATES_WPM["fast"][1]:
             return speech
         pace = round(pace * 1.15)
@@ -266,10 +319,10 @@ def _in_room(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     seconds, share = rng.uniform(0.1, 0.35), rng.uniform(0.1, 0.6) * rng.integers(0, 2)
     t = np.arange(RATE_HZ // 4) / RATE_HZ
     tail = rng.standard_normal(len(t)) * np.exp(-6.9 * t / seconds)  # 6.9: 60 dB after `seconds`
-    tail *= share / np.sqrt(np.sum(tail ** 2))
+    tail *= share / np.sqrt(np.sum(tail**2))
     tail[0] += 1
     heard = np.fft.irfft(np.fft.rfft(speech, size) * response * np.fft.rfft(tail, size), size)
-    return heard[:len(speech) + len(t) // 2]
+    return heard[: len(speech) + len(t) // 2]
 
 
 def _noise(kind: str, rng: np.random.Generator) -> np.ndarray:
