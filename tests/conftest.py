@@ -1,5 +1,7 @@
-"""What holds for all tests: one thread for each process, since the suite runs on every core, and threads that wait for others spin."""
+"""What holds for all tests: one thread a process, since the suite runs on every core and waiting threads spin."""
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported, here and in the processes that tests start
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # read by torch when it is first imported, here and in the processes that tests start
+)

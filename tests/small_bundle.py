@@ -25,18 +25,25 @@ def small_models(folder: Path, seed: int = 0) -> dict[str, Artifact]:
         runtime = import_runtime(name)
         path = folder / f"model{runtime.SUFFIX}"
         path.write_bytes(runtime.lower(freeze(student, None), {"edgecomp": to_json({"labels": LABELS})}))
-        made[runtime.FORM] = Artifact(runtime.FORM, path, signature_of(student.config), (Step("export", {"runtime": name}),))
+        made[runtime.FORM] = Artifact(
+            runtime.FORM, path, signature_of(student.config), (Step("export", {"runtime": name}),)
+        )
     return made
 
 
 def small_facts(models: dict[str, Artifact], **changed: object) -> dict[str, object]:
     """Return what bundle.json says of a small bundle; the decision is the most probable label."""
     return {
-        "name": "sounds", "summary": "Three sounds", "labels": list(LABELS), "seed": 0,
+        "name": "sounds",
+        "summary": "Three sounds",
+        "labels": list(LABELS),
+        "seed": 0,
         "target": {"name": "anything", "runtime": "litert", "threads": 1, "format": "tflite"},
-        "signature": next(iter(models.values())).signature, "decision": {"rule": "most probable"},
+        "signature": next(iter(models.values())).signature,
+        "decision": {"rule": "most probable"},
         "preprocessing": {"sample_rate": RATE, "samples": SAMPLES, "channels": 1, "fit": "loudest"},
-        "trail": {form: list(model.trail) for form, model in models.items()}} | changed
+        "trail": {form: list(model.trail) for form, model in models.items()},
+    } | changed
 
 
 def write_small_bundle(folder: Path, *, seed: int = 0, **changed: object) -> Path:

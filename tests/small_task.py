@@ -28,7 +28,7 @@ from edgecomp.teachers.residual_net import residual_net
 def build(classes, sample_rate, samples):
     return residual_net(FrontEnd.preset(sample_rate, samples), classes, widths=(16, 24), blocks=(1, 1))
 '''
-RECIPE = '''name = "tones"
+RECIPE = """name = "tones"
 summary = "Low, middle and high tones in noise"
 seed = 3
 
@@ -71,10 +71,10 @@ batch = 8
 [finetune]
 epochs = 6
 batch = 8
-'''
+"""
 BLACK_BOX = RECIPE.replace("[teacher]\n", '[teacher]\nkind = "onnx"\npath = "teacher.onnx"\n')
 """The same recipe with a teacher that is not trained: a file that knows the tones."""
-TARGET = '''# A target that nothing is too slow for: tests run on any machine.
+TARGET = """# A target that nothing is too slow for: tests run on any machine.
 name = "{name}"
 summary = "The machine that runs the tests"
 [hardware]
@@ -95,7 +95,7 @@ latency_ms = 60_000
 model_bytes = 10_000_000
 peak_memory_mb = 4000
 max_loss = 1.0
-'''
+"""
 QUICK = """
 import numpy
 from edgecomp import cli, evaluate, measure
@@ -120,8 +120,15 @@ def write_task(folder: Path, *, clips: int = 10, trained: bool = False) -> Path:
                 label = tuple(TONES_HZ)[take % 3]
                 path = f"audio/{number:03}.wav"
                 soundfile.write(folder / "data" / path, tone(label, number), RATE)
-                rows.append({"path": path, "label": label, "speaker": f"{split}-{speaker}", "split": split,
-                             "place": ("hall", "street")[take // 3 % 2]})
+                rows.append(
+                    {
+                        "path": path,
+                        "label": label,
+                        "speaker": f"{split}-{speaker}",
+                        "split": split,
+                        "place": ("hall", "street")[take // 3 % 2],
+                    }
+                )
                 number += 1
     write_table(folder / "data", rows)
     (folder / "recipe.toml").write_text(RECIPE if trained else BLACK_BOX, encoding="utf-8")
@@ -149,13 +156,25 @@ def write_listener(file: Path) -> None:
     kernels = np.concatenate([np.sin(phase), np.cos(phase)])[:, None, :].astype(np.float32)
     sums = np.tile(np.kron(np.eye(3), np.ones((3, 1))), (2, 1)).astype(np.float32)
     constants = {"kernels": kernels, "sums": sums, "axis": np.array([1]), "axes": np.array([2])}
-    nodes = [("Unsqueeze", ["waveform", "axis"], "wave"), ("Conv", ["wave", "kernels"], "bands"), ("Mul", ["bands", "bands"], "power"),
-             ("ReduceMean", ["power", "axes"], "energy"), ("MatMul", ["energy", "sums"], "scores"), ("Softmax", ["scores"], "probabilities")]
-    made = [helper.make_node(kind, inputs, [output], **({"keepdims": 0} if kind == "ReduceMean" else {}))
-            for kind, inputs, output in nodes]
-    graph = helper.make_graph(made, "listener", [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, "n"])],
-                              [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 3])],
-                              [numpy_helper.from_array(value, name) for name, value in constants.items()])
+    nodes = [
+        ("Unsqueeze", ["waveform", "axis"], "wave"),
+        ("Conv", ["wave", "kernels"], "bands"),
+        ("Mul", ["bands", "bands"], "power"),
+        ("ReduceMean", ["power", "axes"], "energy"),
+        ("MatMul", ["energy", "sums"], "scores"),
+        ("Softmax", ["scores"], "probabilities"),
+    ]
+    made = [
+        helper.make_node(kind, inputs, [output], **({"keepdims": 0} if kind == "ReduceMean" else {}))
+        for kind, inputs, output in nodes
+    ]
+    graph = helper.make_graph(
+        made,
+        "listener",
+        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, "n"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     checker.check_model(model)
     save_model(model, file)
@@ -173,10 +192,19 @@ def command(*words: object, quick: bool = False) -> list[str]:
     return [sys.executable, *(["-c", QUICK] if quick else ["-m", "edgecomp"]), *map(str, words)]
 
 
-def edgecomp(*words: object, quick: bool = False, cwd: Path | None = None, timeout_s: float = 300) -> subprocess.CompletedProcess:
+def edgecomp(
+    *words: object, quick: bool = False, cwd: Path | None = None, timeout_s: float = 300
+) -> subprocess.CompletedProcess:
     """Run edgecomp as a user does, and return its exit code, stdout and stderr."""
-    return subprocess.run(command(*words, quick=quick), capture_output=True, text=True, cwd=cwd, timeout=timeout_s, check=False,
-                          env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
+    return subprocess.run(
+        command(*words, quick=quick),
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout_s,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
 
 
 @dataclass(frozen=True)
@@ -204,11 +232,11 @@ def call(*words: object) -> Called:
 
 
 def refused(called: Called | subprocess.CompletedProcess, *words: str, code: int = 2) -> str:
-    """Hold a refusal to its form: the exit code, one message of what, where and fix with these words, no traceback; returns it."""
+    """Hold a refusal to its form: the exit code, one message of what, where and fix with these words; returns it."""
     err = called.err if isinstance(called, Called) else called.stderr
     got = called.code if isinstance(called, Called) else called.returncode
     assert got == code, f"exit code {got} instead of {code}\n{err}"
-    message = err[err.rindex("error: "):] if "error: " in err else ""
+    message = err[err.rindex("error: ") :] if "error: " in err else ""
     assert err.count("error: ") == 1 and "where: " in message and "fix:   " in message, err
     assert "Traceback" not in err
     for word in words:

@@ -71,7 +71,16 @@ def _silent(file):
     soundfile.write(file, np.zeros(3200), RATE)
 
 
-BAD_CLIPS = [_truncated_wav, _corrupt_flac, _text, _empty, _no_samples, _not_finite, _silent, lambda file: file.unlink()]
+BAD_CLIPS = [
+    _truncated_wav,
+    _corrupt_flac,
+    _text,
+    _empty,
+    _no_samples,
+    _not_finite,
+    _silent,
+    lambda file: file.unlink(),
+]
 BAD_CLIP_NAMES = ["truncated", "corrupt FLAC", "text", "0 bytes", "no samples", "NaN", "silent", "absent"]
 
 
@@ -93,14 +102,26 @@ def test_check_reports_the_clip_that_cannot_be_used(place, spoil):
     assert all(set(row) >= {"code", "severity", "message", "files", "fix"} for row in rows)
 
 
-@pytest.mark.parametrize("spoil", [spoil for spoil in BAD_CLIPS if spoil is not _silent],
-                         ids=[name for name in BAD_CLIP_NAMES if name != "silent"])
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil for spoil in BAD_CLIPS if spoil is not _silent],
+    ids=[name for name in BAD_CLIP_NAMES if name != "silent"],
+)
 def test_run_answers_the_other_clips_and_names_the_one_it_cannot_read(place, bundle, spoil):
     audio = place / "task" / "data" / "audio"
     spoil(audio / "004.wav")
     done = call("run", bundle, audio / "003.wav", audio / "004.wav", audio / "005.wav", "--json")
-    assert [json.loads(line)["path"] for line in done.out.splitlines()] == [str(audio / "003.wav"), str(audio / "005.wav")]
-    assert done.code == 2 and "004.wav" in done.err and "where: " in done.err and "fix: " in done.err and "Traceback" not in done.err
+    assert [json.loads(line)["path"] for line in done.out.splitlines()] == [
+        str(audio / "003.wav"),
+        str(audio / "005.wav"),
+    ]
+    assert (
+        done.code == 2
+        and "004.wav" in done.err
+        and "where: " in done.err
+        and "fix: " in done.err
+        and "Traceback" not in done.err
+    )
 
 
 @pytest.mark.parametrize("column", ["path", "label", "speaker", "split", "place"])
@@ -119,61 +140,76 @@ def test_a_data_option_that_leads_nowhere_is_an_error(place):
     refused(_compile(place, "--data", place / "nowhere"), "nowhere")
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("seed = 3", 'seed = "three"', ["seed is 'three'", "whole number"]),
-    ("seed = 3", "sead = 3", ["unknown key 'sead'", "did you mean 'seed'"]),
-    ("sample_rate = 8000", "sample_rate = 8000.5", ["data.sample_rate is 8000.5", "[data] sample_rate"]),
-    ("seconds = 0.4", "seconds = 0.4\nlenght = 3", ["unknown key 'lenght'", "[data] lenght", "allowed: "]),
-    ("epochs = 20", "epochs = 0", ["teacher.train.epochs is 0", "[teacher.train] epochs"]),
-    ("[distil]", "[distill]", ["unknown key 'distill'", "did you mean 'distil'"]),
-    ("[distil]\nepochs = 24", "[distil]\nepoch = 24", ["unknown setting 'epoch'", "[distil]", "epochs"]),
-    ("[distil]\nepochs = 24", '[distil]\nepochs = "many"', ["epochs is 'many'", "[distil]"]),
-    ('[data]\npath = "data"', "[data]", ["either path or generator"]),
-    ("seed = 3", "seed = ", ["not valid TOML", "line 3"]),
-    ('kind = "onnx"', 'kind = "onxx"', ["unknown kind of teacher 'onxx'", "did you mean 'onnx'"]),
-    ("[student]", '[student]\nfamily = "ds_cn"', ["unknown student family 'ds_cn'", "did you mean 'ds_cnn'"]),
-    ("widths = [16, 24, 16, 24, 16]", "widths = [16, 24]", ["5 widths", "gives 2"]),
-], ids=lambda value: value.replace("\n", " ") if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed = 3", 'seed = "three"', ["seed is 'three'", "whole number"]),
+        ("seed = 3", "sead = 3", ["unknown key 'sead'", "did you mean 'seed'"]),
+        ("sample_rate = 8000", "sample_rate = 8000.5", ["data.sample_rate is 8000.5", "[data] sample_rate"]),
+        ("seconds = 0.4", "seconds = 0.4\nlenght = 3", ["unknown key 'lenght'", "[data] lenght", "allowed: "]),
+        ("epochs = 20", "epochs = 0", ["teacher.train.epochs is 0", "[teacher.train] epochs"]),
+        ("[distil]", "[distill]", ["unknown key 'distill'", "did you mean 'distil'"]),
+        ("[distil]\nepochs = 24", "[distil]\nepoch = 24", ["unknown setting 'epoch'", "[distil]", "epochs"]),
+        ("[distil]\nepochs = 24", '[distil]\nepochs = "many"', ["epochs is 'many'", "[distil]"]),
+        ('[data]\npath = "data"', "[data]", ["either path or generator"]),
+        ("seed = 3", "seed = ", ["not valid TOML", "line 3"]),
+        ('kind = "onnx"', 'kind = "onxx"', ["unknown kind of teacher 'onxx'", "did you mean 'onnx'"]),
+        ("[student]", '[student]\nfamily = "ds_cn"', ["unknown student family 'ds_cn'", "did you mean 'ds_cnn'"]),
+        ("widths = [16, 24, 16, 24, 16]", "widths = [16, 24]", ["5 widths", "gives 2"]),
+    ],
+    ids=lambda value: value.replace("\n", " ") if isinstance(value, str) else "",
+)
 def test_a_recipe_that_is_wrong_is_answered_with_key_path_and_values(place, old, new, words):
     _edit(place / "task" / "recipe.toml", old, new)
     refused(_compile(place), *words)
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("ram_mb = 2048", 'ram_mb = "2 GB"', ["hardware.ram_mb is '2 GB'", "whole number"]),
-    ("ram_mb = 2048", "ram_md = 2048", ["unknown key 'ram_md'", "did you mean 'ram_mb'"]),
-    ("weight_bits = 7", "weight_bits = 4", ["numerics.weight_bits is 4", "7, 8"]),
-    ('isa = "any"', 'isa = "arm"', ["hardware.isa is 'arm'", "aarch64"]),
-    ("max_loss = 1.0", "max_loss = 5", ["budget.max_loss is 5"]),
-    ("[budget]", "[budgit]", ["unknown key 'budgit'", "did you mean 'budget'"]),
-    ('name = "litert"', 'name = "lite"', ["unknown runtime 'lite'", "litert"]),
-    ("[budget]", "[override.prun]\nkeep = 0.5\n[budget]", ["unknown pass 'prun'", "did you mean 'prune'"]),
-    ("[budget]", "[override.prune]\nkept = 0.5\n[budget]", ["unknown setting 'kept'", "[override.prune]", "keep, round_to"]),
-], ids=lambda value: value.replace("\n", " ") if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ram_mb = 2048", 'ram_mb = "2 GB"', ["hardware.ram_mb is '2 GB'", "whole number"]),
+        ("ram_mb = 2048", "ram_md = 2048", ["unknown key 'ram_md'", "did you mean 'ram_mb'"]),
+        ("weight_bits = 7", "weight_bits = 4", ["numerics.weight_bits is 4", "7, 8"]),
+        ('isa = "any"', 'isa = "arm"', ["hardware.isa is 'arm'", "aarch64"]),
+        ("max_loss = 1.0", "max_loss = 5", ["budget.max_loss is 5"]),
+        ("[budget]", "[budgit]", ["unknown key 'budgit'", "did you mean 'budget'"]),
+        ('name = "litert"', 'name = "lite"', ["unknown runtime 'lite'", "litert"]),
+        ("[budget]", "[override.prun]\nkeep = 0.5\n[budget]", ["unknown pass 'prun'", "did you mean 'prune'"]),
+        (
+            "[budget]",
+            "[override.prune]\nkept = 0.5\n[budget]",
+            ["unknown setting 'kept'", "[override.prune]", "keep, round_to"],
+        ),
+    ],
+    ids=lambda value: value.replace("\n", " ") if isinstance(value, str) else "",
+)
 def test_a_target_that_is_wrong_is_answered_with_key_path_and_values(place, old, new, words):
     _edit(place / "anything.toml", old, new)
     refused(_compile(place), *words)
 
 
-@pytest.mark.parametrize(("setting", "words"), [
-    ("prun.keep=0.5", ["unknown pass 'prun'", "did you mean 'prune'"]),
-    ("prune.kep=0.5", ["unknown setting 'kep'", "settings of prune are clips, keep, round_to"]),
-    ("prune.keep=half", ["keep is 'half'"]),
-    ("prune.keep=0", ["keep is 0.0", "above 0"]),
-    ("prune.keep=nan", ["keep is nan"]),
-    ("prune.keep", ["cannot read 'prune.keep'", "PASS.FIELD=VALUE"]),
-    ("=3", ["cannot read '=3'"]),
-    ("distil.epochs=0", ["epochs"]),
-    ("distil.batch=0", ["batch"]),
-    ("distil.learning_rate=-1", ["learning_rate"]),
-    ("distil.label_weight=2", ["label_weight is 2.0", "0 to 1"]),
-    ("finetune.epochs=-1", ["epochs"]),
-    ("finetune.temperature=0", ["temperature"]),
-    ("prune.clips=0", ["clips"]),
-    ("prune.round_to=0", ["round_to"]),
-    ("quantise.clips=0", ["clips"]),
-    ("quantise.weight_bits=4", ["weight_bits is 4"]),
-])
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("prun.keep=0.5", ["unknown pass 'prun'", "did you mean 'prune'"]),
+        ("prune.kep=0.5", ["unknown setting 'kep'", "settings of prune are clips, keep, round_to"]),
+        ("prune.keep=half", ["keep is 'half'"]),
+        ("prune.keep=0", ["keep is 0.0", "above 0"]),
+        ("prune.keep=nan", ["keep is nan"]),
+        ("prune.keep", ["cannot read 'prune.keep'", "PASS.FIELD=VALUE"]),
+        ("=3", ["cannot read '=3'"]),
+        ("distil.epochs=0", ["epochs"]),
+        ("distil.batch=0", ["batch"]),
+        ("distil.learning_rate=-1", ["learning_rate"]),
+        ("distil.label_weight=2", ["label_weight is 2.0", "0 to 1"]),
+        ("finetune.epochs=-1", ["epochs"]),
+        ("finetune.temperature=0", ["temperature"]),
+        ("prune.clips=0", ["clips"]),
+        ("prune.round_to=0", ["round_to"]),
+        ("quantise.clips=0", ["clips"]),
+        ("quantise.weight_bits=4", ["weight_bits is 4"]),
+    ],
+)
 def test_a_setting_that_does_not_fit_is_answered_before_any_work(place, setting, words):
     refused(_compile(place, "--set", setting), *words)
     assert not list((place / "build" / "done").glob("build-*")) if (place / "build" / "done").exists() else True
@@ -189,17 +225,21 @@ def test_a_front_end_that_does_not_fit_is_a_plan_error(place):
     refused(_compile(place), "front end", "[student.front_end]")
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["compile", "keyword", "--target", "redmi-7a"], ["no recipe 'keyword'", "did you mean 'keywords'"]),
-    (["compile", "keywords", "--target", "redmi-7"], ["unknown target 'redmi-7'", "did you mean 'redmi-7a'"]),
-    (["plan", "keywords", "--target", "nowhere.toml"], ["there is no nowhere.toml"]),
-    (["check", "/nowhere/at/all"], ["no recipe '/nowhere/at/all'"]),
-    (["show", "/nowhere"], ["no bundle", "/nowhere"]),
-    (["run", "/nowhere", "clip.wav"], ["no bundle", "/nowhere"]),
-    (["bench", "/nowhere"], ["no bundle", "/nowhere"]),
-    (["report", "/nowhere"], ["there is no report.json", "/nowhere"]),
-    (["init", "/nowhere"], ["/nowhere"]),
-], ids=lambda value: " ".join(value[:2]))
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compile", "keyword", "--target", "redmi-7a"], ["no recipe 'keyword'", "did you mean 'keywords'"]),
+        (["compile", "keywords", "--target", "redmi-7"], ["unknown target 'redmi-7'", "did you mean 'redmi-7a'"]),
+        (["plan", "keywords", "--target", "nowhere.toml"], ["there is no nowhere.toml"]),
+        (["check", "/nowhere/at/all"], ["no recipe '/nowhere/at/all'"]),
+        (["show", "/nowhere"], ["no bundle", "/nowhere"]),
+        (["run", "/nowhere", "clip.wav"], ["no bundle", "/nowhere"]),
+        (["bench", "/nowhere"], ["no bundle", "/nowhere"]),
+        (["report", "/nowhere"], ["there is no report.json", "/nowhere"]),
+        (["init", "/nowhere"], ["/nowhere"]),
+    ],
+    ids=lambda value: " ".join(value[:2]),
+)
 def test_a_name_that_leads_nowhere_is_answered_with_the_nearest(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(call(*words), *said)
@@ -207,7 +247,12 @@ def test_a_name_that_leads_nowhere_is_answered_with_the_nearest(words, said, tmp
 
 
 def test_an_unknown_format_is_answered_with_those_there_are(place, bundle):
-    refused(call("run", bundle, place / "task" / "data" / "audio" / "003.wav", "--format", "onx"), "'onx'", "did you mean 'onnx'", "tflite")
+    refused(
+        call("run", bundle, place / "task" / "data" / "audio" / "003.wav", "--format", "onx"),
+        "'onx'",
+        "did you mean 'onnx'",
+        "tflite",
+    )
 
 
 @pytest.mark.parametrize("words", [["run"], ["show"], ["bench"]], ids=lambda words: words[0])
@@ -216,15 +261,25 @@ def test_a_tampered_bundle_is_refused_by_every_command(bundle, tmp_path, words):
     content = bytearray((copy / "model.onnx").read_bytes())
     content[1000] ^= 1
     (copy / "model.onnx").write_bytes(content)
-    refused(call(*words, copy, *(["clip.wav"] if words == ["run"] else [])), "model.onnx was changed", "compile the bundle again")
+    refused(
+        call(*words, copy, *(["clip.wav"] if words == ["run"] else [])),
+        "model.onnx was changed",
+        "compile the bundle again",
+    )
 
 
 def test_bundles_of_other_lengths_are_not_compared(bundle, tmp_path):
-    other = write_small_bundle(tmp_path / "other", preprocessing={"sample_rate": 8000, "samples": 8000, "channels": 1, "fit": "loudest"})
+    other = write_small_bundle(
+        tmp_path / "other", preprocessing={"sample_rate": 8000, "samples": 8000, "channels": 1, "fit": "loudest"}
+    )
     refused(call("bench", bundle, other), "different lengths", "[4000, 8000]")
 
 
-@pytest.mark.parametrize("words", [["compile"], ["compile", "keywords"], ["run", "x"], ["bench"], ["nothing"], ["run", "--jason"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [["compile"], ["compile", "keywords"], ["run", "x"], ["bench"], ["nothing"], ["run", "--jason"]],
+    ids=" ".join,
+)
 def test_wrong_usage_has_exit_code_2_and_no_traceback(words):
     done = call(*words)
     assert done.code == 2 and done.err and "Traceback" not in done.err and done.out == ""

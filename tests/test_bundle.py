@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 
@@ -16,8 +17,18 @@ from edgecomp.errors import AudioError, BundleError, StoreError
 from tests.small_bundle import SAMPLES, copy_report, small_facts, small_models, write_small_bundle
 from tests.small_students import LABELS, sounds
 
-FILES = ["README.md", "golden/00.wav", "golden/01.wav", "golden/02.wav", "golden/golden.json", "labels.txt", "model.onnx", "model.tflite",
-         "report.html", "report.json"]
+FILES = [
+    "README.md",
+    "golden/00.wav",
+    "golden/01.wav",
+    "golden/02.wav",
+    "golden/golden.json",
+    "labels.txt",
+    "model.onnx",
+    "model.tflite",
+    "report.html",
+    "report.json",
+]
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +85,25 @@ def test_one_changed_byte_in_any_file_is_refused_by_name(bundle, name):
     content = bytearray((bundle / name).read_bytes())
     content[len(content) // 2] ^= 1
     (bundle / name).write_bytes(content)
-    with pytest.raises(BundleError, match=f"{name} was changed after the bundle was written") as caught:
+    with pytest.raises(BundleError, match=f"{re.escape(name)} was changed after the bundle was written") as caught:
         read_bundle(bundle)
     assert caught.value.exit_code == 2 and caught.value.fix
 
 
 def test_a_changed_threshold_in_bundle_json_is_refused(tmp_path):
-    bundle = write_small_bundle(tmp_path / "pair", decision={"rule": "threshold", "positive": "high", "threshold": 0.25})
+    bundle = write_small_bundle(
+        tmp_path / "pair", decision={"rule": "threshold", "positive": "high", "threshold": 0.25}
+    )
     file = bundle / "bundle.json"
     file.write_text(file.read_text().replace("0.25", "0.75"))
-    with pytest.raises(BundleError, match="bundle.json was changed"):
+    with pytest.raises(BundleError, match=r"bundle\.json was changed"):
         read_bundle(bundle)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_refused_by_name(bundle, name):
     (bundle / name).unlink()
-    with pytest.raises(BundleError, match=f"{name} is missing"):
+    with pytest.raises(BundleError, match=f"{re.escape(name)} is missing"):
         read_bundle(bundle)
 
 
@@ -98,7 +111,7 @@ def test_a_missing_file_is_refused_by_name(bundle, name):
 def test_a_truncated_bundle_json_is_refused(bundle, kept):
     text = (bundle / "bundle.json").read_bytes()
     (bundle / "bundle.json").write_bytes(text[:kept])
-    with pytest.raises(BundleError, match="bundle.json cannot be read"):
+    with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
         read_bundle(bundle)
 
 
@@ -106,9 +119,9 @@ def test_every_way_to_change_a_byte_of_bundle_json_is_refused(bundle):
     text = (bundle / "bundle.json").read_bytes()
     for place in range(0, len(text), 97):
         changed = bytes([text[place] ^ 1])
-        if text[place:place + 1].isspace() and changed.isspace():
+        if text[place : place + 1].isspace() and changed.isspace():
             continue  # layout, not content
-        (bundle / "bundle.json").write_bytes(text[:place] + changed + text[place + 1:])
+        (bundle / "bundle.json").write_bytes(text[:place] + changed + text[place + 1 :])
         with pytest.raises(BundleError):
             read_bundle(bundle)
 
@@ -149,11 +162,13 @@ def test_a_model_file_without_a_hash_is_refused(bundle):
 @pytest.mark.parametrize("value", [None, 3, "text"])
 def test_a_key_that_holds_something_else_is_refused(bundle, key, value):
     _rewrite(bundle, **{key: value})
-    with pytest.raises(BundleError, match="bundle.json lacks"):
+    with pytest.raises(BundleError, match=r"bundle\.json lacks"):
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("a file")], ids=["absent", "empty", "a file"])
+@pytest.mark.parametrize(
+    "make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("a file")], ids=["absent", "empty", "a file"]
+)
 def test_a_place_without_a_bundle_is_refused(tmp_path, make):
     make(tmp_path / "place")
     with pytest.raises(BundleError) as caught:
@@ -168,7 +183,9 @@ def test_an_unknown_format_is_answered_with_those_there_are(original):
 
 
 def test_a_threshold_decides_between_two_labels(tmp_path):
-    bundle = write_small_bundle(tmp_path / "pair", labels=["low", "mid"], decision={"rule": "threshold", "positive": "mid", "threshold": 0.2})
+    bundle = write_small_bundle(
+        tmp_path / "pair", labels=["low", "mid"], decision={"rule": "threshold", "positive": "mid", "threshold": 0.2}
+    )
     opened = read_bundle(bundle)
     assert [opened.label(np.array(p)) for p in ([0.9, 0.1], [0.8, 0.2], [0.7, 0.3])] == ["low", "mid", "mid"]
 

@@ -36,8 +36,10 @@ def place(tmp_path_factory):
 
 def _loaded(*words: object) -> tuple[list[str], str]:
     """Run a command in a process of its own; return which heavy libraries it loaded, and its stdout."""
-    code = ("import sys\nfrom edgecomp.cli import main\ntry:\n    main()\nfinally:\n"
-            f"    sys.stderr.write('\\nloaded: ' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))")
+    code = (
+        "import sys\nfrom edgecomp.cli import main\ntry:\n    main()\nfinally:\n"
+        f"    sys.stderr.write('\\nloaded: ' + ' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=True)
     return done.stderr.rsplit("loaded: ", 1)[1].split(), done.stdout
 
@@ -99,13 +101,24 @@ def test_check_is_one_object_a_finding(place):
     done = call("check", place / "task", "--build", place / "build", "--json")
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 0 and rows and done.err.endswith(" warnings\n")
-    assert all(set(row) == {field.name for field in fields(Finding)} >= {"code", "severity", "message", "files", "fix"} for row in rows)
+    assert all(
+        set(row) == {field.name for field in fields(Finding)} >= {"code", "severity", "message", "files", "fix"}
+        for row in rows
+    )
 
 
 def test_plan_names_every_pass_of_every_stage_and_runs_none(place):
     done = call("plan", place / "task", "-t", place / "anything.toml", "--set", "prune.keep=0.4", "--json")
     rows = [json.loads(line) for line in done.out.splitlines()]
-    assert [row["pass"] for row in rows if row["pass"] != "export"] == ["build", "distil", "build", "distil", "prune", "finetune", "quantise"]
+    assert [row["pass"] for row in rows if row["pass"] != "export"] == [
+        "build",
+        "distil",
+        "build",
+        "distil",
+        "prune",
+        "finetune",
+        "quantise",
+    ]
     assert next(row for row in rows if row["pass"] == "prune")["settings"]["keep"] == 0.4
     text = call("plan", place / "task", "-t", place / "anything.toml").out
     assert "Prune(keep=0.6" in text and "Quantise(weight_bits=7" in text and "every stage" in text

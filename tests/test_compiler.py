@@ -60,8 +60,13 @@ class Started:
     def now(cls, place: Path, build: Path, name: str = "first") -> Started:
         build.mkdir(exist_ok=True)
         with (build / f"{name}.out").open("w") as out, (build / f"{name}.err").open("w") as err:
-            process = subprocess.Popen(command(*_words(place, build), quick=True), stdout=out, stderr=err, start_new_session=True,
-                                       env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
+            process = subprocess.Popen(
+                command(*_words(place, build), quick=True),
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            )
         return cls(process, build)
 
     def reaches(self, pattern: str, timeout_s: float = 120) -> bool:
@@ -108,7 +113,9 @@ def test_a_compile_killed_again_and_again_ends_with_the_same_files(place, undist
     done = edgecomp(*_words(place, build), quick=True)
     assert done.returncode == 0, done.stderr
     assert _hashes(done.stdout) == undisturbed
-    assert {name: (build / "done" / name).stat().st_mtime_ns for name in finished} == finished, "a finished step was made again"
+    assert {name: (build / "done" / name).stat().st_mtime_ns for name in finished} == finished, (
+        "a finished step was made again"
+    )
     assert [p.name for p in (build / "bundles").iterdir() if p.is_dir()] == ["tones-anything"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -19,7 +20,17 @@ from tests.shared_data import shared_data
 from tests.small_task import BLACK_BOX, RECIPE, TEACHER, call, edgecomp, write_target, write_task
 
 FILES = {"README.md", "bundle.json", "labels.txt", "model.onnx", "model.tflite", "report.html", "report.json"}
-FIGURES = {"accuracy", "accuracy_difference", "latency_p50", "latency_p90", "latency_p99", "latency_ratio", "cold_start", "peak_memory", "bytes"}
+FIGURES = {
+    "accuracy",
+    "accuracy_difference",
+    "latency_p50",
+    "latency_p90",
+    "latency_p99",
+    "latency_ratio",
+    "cold_start",
+    "peak_memory",
+    "bytes",
+}
 PASSES = ("build:", "distil:", "prune:", "finetune:", "quantise:", "export:")
 
 
@@ -51,7 +62,16 @@ def report(bundle) -> dict:
 
 
 def _words(place: Path) -> list[object]:
-    return ["compile", place / "task", "-t", place / "anything.toml", "-t", place / "anything-else.toml", "--build", place / "build"]
+    return [
+        "compile",
+        place / "task",
+        "-t",
+        place / "anything.toml",
+        "-t",
+        place / "anything-else.toml",
+        "--build",
+        place / "build",
+    ]
 
 
 def _models(bundle: Path) -> dict[str, str]:
@@ -63,8 +83,12 @@ def _rows(text: str) -> list[dict]:
 
 
 def test_stdout_is_the_paths_of_the_bundles_and_nothing_else(place, compiled):
-    assert compiled.stdout == "".join(f"{place / 'build' / 'bundles' / name}\n" for name in ("tones-anything", "tones-anything-else"))
-    assert "\r" not in compiled.stderr and "\x1b" not in compiled.stderr, "progress is plain lines where stderr is no terminal"
+    assert compiled.stdout == "".join(
+        f"{place / 'build' / 'bundles' / name}\n" for name in ("tones-anything", "tones-anything-else")
+    )
+    assert "\r" not in compiled.stderr and "\x1b" not in compiled.stderr, (
+        "progress is plain lines where stderr is no terminal"
+    )
 
 
 def test_a_bundle_holds_what_ships_and_every_hash_is_right(bundle):
@@ -73,7 +97,10 @@ def test_a_bundle_holds_what_ships_and_every_hash_is_right(bundle):
 
 
 def test_targets_share_the_steps_that_they_have_in_common(place, compiled):
-    assert [sum(line.startswith(name) for line in compiled.stderr.splitlines()) for name in ("prune:", "finetune:", "quantise:")] == [1, 1, 1]
+    assert [
+        sum(line.startswith(name) for line in compiled.stderr.splitlines())
+        for name in ("prune:", "finetune:", "quantise:")
+    ] == [1, 1, 1]
     both = [_models(Path(line)) for line in compiled.stdout.splitlines()]
     assert both[0] == both[1]
 
@@ -85,17 +112,25 @@ def test_the_student_learnt_what_the_teacher_knows(report):
 
 
 def test_every_gate_passed_and_the_parity_bounds_are_among_them(report):
-    names = {gate["name"] for gate in report["gates"]}
     assert all(gate["passed"] for gate in report["gates"])
-    assert names >= {"loss", "latency_p50", "bytes", "peak_memory", "parity: float onnx against torch", "parity: float tflite against torch",
-                     "parity: int8 onnx against int8 tflite"}
+    assert {gate["name"] for gate in report["gates"]} >= {"loss", "latency_p50", "bytes", "peak_memory"}
+    pairs = {frozenset((one["a"], one["b"])) for one in report["parity"]}
+    wanted = [
+        ("float onnx", "torch"),
+        ("float tflite", "torch"),
+        ("int8 onnx", "torch"),
+        ("int8 tflite", "torch"),
+        ("int8 onnx", "int8 tflite"),
+    ]
+    assert pairs == set(map(frozenset, wanted))
+    assert all(one["passed"] and one["n"] == 20 for one in report["parity"])
 
 
 def test_pruning_removed_work_and_the_trail_says_how_much(report):
     pruned = next(step for step in report["trail"] if step["name"] == "prune")["facts"]
     assert pruned["body_macs"] < pruned["body_macs_before"] and pruned["parameters"] < pruned["parameters_before"]
     hashes = [(step["input_hash"], step["output_hash"]) for step in report["trail"]]
-    assert all(before[1] == after[0] for before, after in zip(hashes, hashes[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(hashes))
 
 
 def test_every_figure_has_a_unit_a_method_and_this_host_as_its_device(report):
@@ -122,7 +157,9 @@ def test_both_formats_answer_alike_and_as_the_contract_says(place, bundle):
     assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
     for row, clip in zip(answers[0], clips, strict=True):
         assert set(row) == {"path", "label", "probabilities"} and row["path"] == str(clip)
-        assert set(row["probabilities"]) == {"high", "low", "middle"} and sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert set(row["probabilities"]) == {"high", "low", "middle"} and sum(
+            row["probabilities"].values()
+        ) == pytest.approx(1, abs=1e-4)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
 
 
@@ -134,7 +171,8 @@ def test_run_asks_the_targets_own_format_and_tells_people_the_best_labels(place,
 
 def test_show_prints_stages_gates_and_steps(bundle):
     done = call("show", bundle)
-    assert done.code == 0 and "int8" in done.out and "passed  " in done.out and "FAILED" not in done.out and "quantise" in done.out
+    assert done.code == 0 and "FAILED" not in done.out
+    assert all(word in done.out for word in ("labels only", "int8", "passed  ", "distil  {", "export  {"))
     rows = _rows(call("show", bundle, "--json").out)
     assert {"stage", "format", "name", "value", "unit", "method", "device", "hash", "how"} <= set(rows[0])
 
@@ -142,9 +180,13 @@ def test_show_prints_stages_gates_and_steps(bundle):
 def test_bench_measures_every_file_of_every_bundle(compiled):
     done = call("bench", *compiled.stdout.split(), "--seconds", "0.05", "--json")
     rows = _rows(done.out)
-    assert {row["of"] for row in rows} == {f"tones-{name} {form}" for name in ("anything", "anything-else") for form in ("onnx", "tflite")}
+    assert {row["of"] for row in rows} == {
+        f"tones-{name} {form}" for name in ("anything", "anything-else") for form in ("onnx", "tflite")
+    }
     assert {"latency_p50", "latency_ratio", "peak_memory", "cold_start", "bytes"} <= {row["name"] for row in rows}
-    assert all(row["unit"] and row["method"] and row["how"] == "measured" and len(row["artifact_hash"]) == 64 for row in rows)
+    assert all(
+        row["unit"] and row["method"] and row["how"] == "measured" and len(row["artifact_hash"]) == 64 for row in rows
+    )
 
 
 def test_report_prints_markdown_and_writes_one_page_for_several_bundles(compiled, tmp_path):
@@ -177,15 +219,35 @@ def test_the_same_command_again_runs_no_pass_and_gives_the_same_files(place, bun
 def test_seed_data_out_and_set_have_their_effect(place, bundle, tmp_path):
     (place / "task" / "data").rename(tmp_path / "elsewhere")
     try:
-        done = edgecomp("compile", place / "task", "-t", place / "anything.toml", "--build", place / "build", "--out", tmp_path / "out",
-                        "--data", tmp_path / "elsewhere", "--seed", 5, "--set", "distil.epochs=2", "--set", "prune.keep=1.0",
-                        "--set", "verify.int8_agreement=0", "--set", "verify.int8_mean=1", quick=True)
+        done = edgecomp(
+            "compile",
+            place / "task",
+            "-t",
+            place / "anything.toml",
+            "--build",
+            place / "build",
+            "--out",
+            tmp_path / "out",
+            "--data",
+            tmp_path / "elsewhere",
+            "--seed",
+            5,
+            "--set",
+            "distil.epochs=8",
+            "--set",
+            "prune.keep=1.0",
+            "--set",
+            "verify.int8_agreement=0",
+            "--set",
+            "verify.int8_mean=1",
+            quick=True,
+        )
     finally:
         (tmp_path / "elsewhere").rename(place / "task" / "data")
     assert done.stdout == f"{tmp_path / 'out' / 'tones-anything'}\n", done.stderr
     trail = json.loads((tmp_path / "out" / "tones-anything" / "report.json").read_text())["trail"]
     assert {step["seed"] for step in trail} == {5}
-    assert [step["settings"]["epochs"] for step in trail if step["name"] == "distil"] == [2]
+    assert [step["settings"]["epochs"] for step in trail if step["name"] == "distil"] == [8]
     assert "prune" not in {step["name"] for step in trail}
     assert _models(tmp_path / "out" / "tones-anything") != _models(bundle)
 
@@ -193,11 +255,18 @@ def test_seed_data_out_and_set_have_their_effect(place, bundle, tmp_path):
 def test_a_failed_gate_is_exit_code_3_with_a_rejected_bundle_and_its_report(place, bundle, tmp_path):
     target = write_target(tmp_path, "too-small")
     target.write_text(target.read_text().replace("model_bytes = 10_000_000", "model_bytes = 1000"))
-    done = edgecomp("compile", place / "task", "-t", target, "-t", place / "anything.toml", "--build", place / "build", quick=True)
+    done = edgecomp(
+        "compile", place / "task", "-t", target, "-t", place / "anything.toml", "--build", place / "build", quick=True
+    )
     rejected = place / "build" / "bundles" / "tones-too-small.rejected"
     assert done.returncode == 3 and done.stdout == f"{bundle}\n"
-    message = done.stderr[done.stderr.rindex("error: "):]
-    assert "1 gate failed" in message and "bytes: size of the model file" in message and f"where: {rejected}" in message and "fix: " in message
+    message = done.stderr[done.stderr.rindex("error: ") :]
+    assert (
+        "1 gate failed" in message
+        and "bytes: size of the model file" in message
+        and f"where: {rejected}" in message
+        and "fix: " in message
+    )
     assert "Traceback" not in done.stderr
     assert (rejected / "report.html").stat().st_size > 10_000 and read_bundle(rejected)
     shown = call("show", rejected)
@@ -207,7 +276,7 @@ def test_a_failed_gate_is_exit_code_3_with_a_rejected_bundle_and_its_report(plac
 def test_real_speech_is_learnt_by_a_teacher_that_is_trained_on_the_way(tmp_path):
     source = shared_data("fsdd")
     with (source / "metadata.csv").open(encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["label"] in ("0", "1", "2") and int(row["take"]) < 20]
+        rows = [row for row in csv.DictReader(stream) if row["label"] in ("0", "1", "2") and int(row["take"]) < 14]
     task = tmp_path / "task"
     (task / "data").mkdir(parents=True)
     os.symlink(source / "audio", task / "data" / "audio")
@@ -215,8 +284,14 @@ def test_real_speech_is_learnt_by_a_teacher_that_is_trained_on_the_way(tmp_path)
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    text = RECIPE.replace('"tones"', '"three-digits"').replace('subject = "speaker"\n', "").replace('["place"]', '["subject"]')
-    text = text.replace("seconds = 0.4", "seconds = 0.6").replace('column = "split"', 'column = "split"\nvalidation = []\nvalidation_from_train = 0.2')
+    text = (
+        RECIPE.replace('"tones"', '"three-digits"')
+        .replace('subject = "speaker"\n', "")
+        .replace('["place"]', '["subject"]')
+    )
+    text = text.replace("seconds = 0.4", "seconds = 0.6").replace(
+        'column = "split"', 'column = "split"\nvalidation = []\nvalidation_from_train = 0.2'
+    )
     (task / "recipe.toml").write_text(text.replace("epochs = 20", "epochs = 25"), encoding="utf-8")
     (task / "teacher.py").write_text(TEACHER, encoding="utf-8")
     done = edgecomp("compile", task, "--target", write_target(tmp_path), "--build", tmp_path / "build", quick=True)
@@ -230,4 +305,7 @@ def test_real_speech_is_learnt_by_a_teacher_that_is_trained_on_the_way(tmp_path)
 
 
 def test_the_black_box_recipe_differs_from_the_trained_one_in_its_teacher_only():
-    assert [line for line in BLACK_BOX.splitlines() if line not in RECIPE.splitlines()] == ['kind = "onnx"', 'path = "teacher.onnx"']
+    assert [line for line in BLACK_BOX.splitlines() if line not in RECIPE.splitlines()] == [
+        'kind = "onnx"',
+        'path = "teacher.onnx"',
+    ]
