@@ -187,7 +187,8 @@ def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
     """Return the cache key of a pass: its settings, its input, the task, the seed and the version of the code."""
     name = name_of(step)
     code = code_hash(*CODE, f"passes/{name}.py", *(("lowering",) if name == "export" else ()))
-    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code)
+    written = task.recipe.name if name == "export" else ""  # stands inside the file
+    return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code, written)
 
 
 def _settings_text(step: Pass) -> str:

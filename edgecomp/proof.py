@@ -130,7 +130,7 @@ def choose(proof: Proof, chosen: Plan) -> tuple[dict[str, Artifact], list[str]]:
 
 def _alike(pair: Parity) -> Gate:
     bounds = ", ".join(f"{name} {value:g}" for name, value in pair.bounds.items())
-    text = (
+    text = pair.refused or (
         f"same decision on {pair.agreement * 100:.2f} % of {pair.n} test clips, mean probability difference "
         f"{pair.mean_difference:.2g}, largest {pair.largest_difference:.2g}; bounds: {bounds}"
     )

@@ -186,6 +186,7 @@ def test_a_recipe_that_is_wrong_is_answered_with_key_path_and_values(place, old,
 def test_a_target_that_is_wrong_is_answered_with_key_path_and_values(place, old, new, words):
     _edit(place / "anything.toml", old, new)
     refused(_compile(place), *words)
+    assert not (place / "build").exists(), "a target is read before any work"
 
 
 @pytest.mark.parametrize(

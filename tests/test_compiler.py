@@ -25,7 +25,7 @@ def place(tmp_path_factory):
     return folder
 
 
-SHORT = ["distil.epochs=3", "finetune.epochs=1", "verify.int8_agreement=0.0", "verify.int8_mean=1.0"]
+SHORT = ["distil.epochs=8", "finetune.epochs=2", "verify.int8_agreement=0.0", "verify.int8_mean=1.0"]
 """Little training and no bound: these tests ask whether the files are the same, and not whether they are good."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecomp.errors import GateError
 from edgecomp.metrics import agreement
 
 
@@ -26,7 +27,10 @@ class Verify:
 
 @dataclass(frozen=True)
 class Parity:
-    """Two answers to the same clips, compared, and the bounds they had to keep."""
+    """Two answers to the same clips, compared, and the bounds they had to keep.
+
+    refused: why they cannot be compared: constant or non-finite outputs agree with anything, so they never pass
+    """
 
     a: str
     b: str
@@ -36,13 +40,13 @@ class Parity:
     n: int
     bounds: dict[str, float]
     passed: bool
+    refused: str | None = None
 
 
 def parities(answers: Mapping[str, np.ndarray], verify: Verify) -> tuple[Parity, ...]:
     """Compare every file with the float student, and the int8 files with each other.
 
     answers: by name: "torch", "float onnx", "float tflite", and where there are any "int8 onnx", "int8 tflite"
-    raises:  GateError for constant or non-finite outputs, which agree with anything
     """
     exact = {"largest": verify.float_largest}
     close = {"agreement": verify.int8_agreement, "mean": verify.int8_mean}
@@ -55,19 +59,16 @@ def parities(answers: Mapping[str, np.ndarray], verify: Verify) -> tuple[Parity,
 
 
 def _compare(a: str, b: str, answers: Mapping[str, np.ndarray], bounds: dict[str, float]) -> Parity:
-    found = agreement(answers[b], answers[a], of=f"{a} against {b}")
+    n = len(answers[a])
+    try:
+        found = agreement(answers[b], answers[a], of=f"{a} against {b}")
+    except GateError as why:
+        return Parity(a, b, np.nan, np.nan, np.nan, n, bounds, False, why.what)
     passed = (
         found.decisions.value >= bounds.get("agreement", 0)
         and found.mean_difference <= bounds.get("mean", np.inf)
         and found.largest_difference <= bounds.get("largest", np.inf)
     )
     return Parity(
-        a,
-        b,
-        found.decisions.value,
-        found.mean_difference,
-        found.largest_difference,
-        found.decisions.n,
-        bounds,
-        bool(passed),
+        a, b, found.decisions.value, found.mean_difference, found.largest_difference, n, bounds, bool(passed)
     )
