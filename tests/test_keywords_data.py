@@ -54,7 +54,7 @@ def test_every_label_has_the_same_accents_paces_and_noise_in_every_split(data, p
 
 def test_a_plan_has_4092_clips_with_names_of_their_own(plan):
     assert len(plan) == 4092 == len({clip.path for clip in plan})
-    assert Counter(c.split for c in plan) == {"train": 2178, "validation": 462, "test": 660}
+    assert Counter(c.split for c in plan) == {"train": 2904, "validation": 528, "test": 660}
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_seed_another(data, plan):

@@ -167,7 +167,7 @@ def test_a_report_is_written_from_arrays_and_dataclasses_too(report, tmp_path):
 
 
 @pytest.mark.usefixtures("without_plots")
-def test_a_threshold_is_told_beside_counts_that_do_not_use_it(report):
+def test_a_threshold_is_told_beside_the_counts(report):
     report["decision"] = {
         "rule": "threshold",
         "positive": "off",
@@ -175,7 +175,7 @@ def test_a_threshold_is_told_beside_counts_that_do_not_use_it(report):
         "fitted": "sensitivity of at least 0.9 on the validation split",
     }
     text = Outline(html(report)).text
-    assert "Counted by the most probable label. The bundle answers “off” from a probability of 0.310 on" in text
+    assert "The bundle answers “off” from a probability of 0.310 on" in text
 
 
 def test_the_page_is_one_file_without_scripts_or_anything_from_elsewhere(page):
