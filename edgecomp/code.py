@@ -44,6 +44,7 @@ def code_hash(*places: str) -> str:
     return text_hash(*(_meaning(file) for file in files))
 
 
+@cache
 def _meaning(file: Path) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 from edgecomp import __version__
 from edgecomp.artifact import Artifact, text_hash, to_json
 from edgecomp.bundle import GOLDEN_CLIPS, write_bundle
+from edgecomp.code import code_hash
 from edgecomp.compiler import run_plan
-from edgecomp.devices.host import describe, device_name
+from edgecomp.devices.host import device_name
 from edgecomp.evaluate import answers_of, by_group, confusion_and_reliability
 from edgecomp.metrics import sensitivity_and_specificity, threshold_for_sensitivity
 from edgecomp.plan import Plan, Settings, plan
@@ -45,9 +46,17 @@ def deliver(task: Task, target: Target, out: Path, *, seed: int, settings: Setti
     folder = out / f"{task.recipe.name}-{target.name}{'.rejected' if failed else ''}"
     golden = task.waveforms("test")[_spread(task, GOLDEN_CLIPS)]
     write_bundle(
-        folder, shipped, _facts(proof, shipped, seed), np.array(golden), lambda work: write_report(report, work)
+        folder, shipped, _facts(proof, shipped, seed), np.array(golden), lambda work: _copy_report(report, task, work)
     )
     return Delivered(folder, report, failed)
+
+
+def _copy_report(report: Mapping[str, Any], task: Task, folder: Path) -> None:
+    """Copy report.html and report.json into a folder; drawn once, and kept while nothing in them changes."""
+    key = text_hash(to_json(report), code_hash("report"))
+    drawn = task.store.make("report", key, lambda place: write_report(report, place))
+    for name in ("report.html", "report.json"):
+        shutil.copyfile(drawn / name, folder / name)
 
 
 def _spread(task: Task, count: int) -> np.ndarray:
@@ -142,14 +151,14 @@ def _report(
     return {
         "schema": 1,
         "edgecomp": __version__,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "created": proof.costs.taken,
         "name": recipe.name,
         "summary": recipe.summary,
         "task": "binary" if recipe.data.positive else "multiclass",
         "labels": task.dataset.labels,
         "seed": seed,
         "device": device_name(),
-        "host": describe(),
+        "host": proof.costs.host,
         "decision": decision,
         "target": {
             "name": target.name,
@@ -198,7 +207,7 @@ def _stage_row(
     rows = []
     for form, file in files.items() or [(None, None)]:
         of = f"{name} {form}" if form else name
-        measured = {row.name: row for row in [*proof.quality.get(of, []), *proof.costs.get(of, [])]}
+        measured = {row.name: row for row in [*proof.quality.get(of, []), *proof.costs.rows.get(of, [])]}
         rows.append(
             {
                 "format": form or str(proof.task.teacher.facts.get("kind", "")),

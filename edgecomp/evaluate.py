@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from edgecomp import __version__, metrics
 from edgecomp.artifact import Artifact, text_hash, to_json
 from edgecomp.compiler import Staged
-from edgecomp.devices.host import device_name, footprint
+from edgecomp.devices.host import describe, device_name, footprint
 from edgecomp.measure import Latency, Measurement, from_estimate, from_footprint, from_latency, latency, ratios
 from edgecomp.metrics import Estimate
 from edgecomp.progress import say, track
@@ -117,11 +118,22 @@ def quality(
     return made
 
 
-def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measurement]]:
-    """Measure latency, memory and start of the teacher and of every stage's files, interleaved in one run.
+@dataclass(frozen=True)
+class Costs:
+    """What the files of a compile cost, kept in the store for these files on this host.
 
-    returns: by "teacher" or "stage format"; kept in the store for these files on this host
+    rows:  by "teacher" or "stage format"
+    host:  the machine as it was then
+    taken: when, ISO 8601
     """
+
+    rows: Mapping[str, list[Measurement]]
+    host: Mapping[str, Any]
+    taken: str
+
+
+def costs(stages: Mapping[str, Staged], task: Task) -> Costs:
+    """Measure latency, memory and start of the teacher and of every stage's files, interleaved in one run."""
     files = {
         f"{stage.name} {form}": file
         for stage in stages.values()
@@ -129,7 +141,7 @@ def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measuremen
         for form, file in stage.files.items()
     }
     key = text_hash(
-        "costs",
+        "costs 2",
         *(f"{name} {file.hash}" for name, file in files.items()),
         task.teacher.fingerprint,
         device_name(),
@@ -137,10 +149,13 @@ def costs(stages: Mapping[str, Staged], task: Task) -> dict[str, list[Measuremen
     )
 
     def take(folder: Path) -> None:
-        (folder / "costs.json").write_text(to_json(_take(files, task)), encoding="utf-8")
+        taken = datetime.now(UTC).isoformat(timespec="seconds")
+        found = Costs(_take(files, task), describe(), taken)
+        (folder / "costs.json").write_text(to_json(found), encoding="utf-8")
 
     raw = json.loads((task.store.make("costs", key, take) / "costs.json").read_text(encoding="utf-8"))
-    return {name: [Measurement(**row) for row in rows] for name, rows in raw.items()}
+    rows = {name: [Measurement(**row) for row in found] for name, found in raw["rows"].items()}
+    return Costs(rows, raw["host"], raw["taken"])
 
 
 def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measurement]]:

@@ -60,8 +60,11 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
     ask = _Asker(recipe, target, settings or {})
     ask.check_tables()
     if target.runtime.name not in runtimes():
-        raise PlanError(f"unknown runtime {target.runtime.name!r}", where=f"{target.file} [runtime] name",
-                        fix=nearest(target.runtime.name, runtimes()))
+        raise PlanError(
+            f"unknown runtime {target.runtime.name!r}",
+            where=f"{target.file} [runtime] name",
+            fix=nearest(target.runtime.name, runtimes()),
+        )
 
     front_end = _front_end(recipe)
     build = Build(recipe.student.family, tuple(recipe.student.widths or ()), front_end)

@@ -10,7 +10,7 @@ import numpy as np
 from edgecomp.artifact import Artifact
 from edgecomp.audit.parity import Parity, parities
 from edgecomp.compiler import Staged
-from edgecomp.evaluate import answers_of, costs, quality, torch_answers
+from edgecomp.evaluate import Costs, answers_of, costs, quality, torch_answers
 from edgecomp.measure import Measurement
 from edgecomp.plan import Plan
 from edgecomp.runtimes import import_runtime
@@ -40,7 +40,7 @@ class Proof:
     target: Target
     stages: Mapping[str, Staged]
     quality: Mapping[str, list[Measurement]]
-    costs: Mapping[str, list[Measurement]]
+    costs: Costs
     parity: tuple[Parity, ...]
 
     @staticmethod
@@ -61,7 +61,7 @@ class Proof:
 
     def value(self, name: str, of: str) -> Measurement | None:
         """Return one figure of the teacher or of a stage's file, such as "int8 onnx"."""
-        rows = [*self.quality.get(of, []), *self.costs.get(of, [])]
+        rows = [*self.quality.get(of, []), *self.costs.rows.get(of, [])]
         return next((row for row in rows if row.name == name), None)
 
     @property

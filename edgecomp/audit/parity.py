@@ -69,6 +69,4 @@ def _compare(a: str, b: str, answers: Mapping[str, np.ndarray], bounds: dict[str
         and found.mean_difference <= bounds.get("mean", np.inf)
         and found.largest_difference <= bounds.get("largest", np.inf)
     )
-    return Parity(
-        a, b, found.decisions.value, found.mean_difference, found.largest_difference, n, bounds, bool(passed)
-    )
+    return Parity(a, b, found.decisions.value, found.mean_difference, found.largest_difference, n, bounds, bool(passed))
