@@ -38,9 +38,10 @@ def main() -> None:
     arms = [(given.recipe, given.build, seed) for seed in range(given.seeds)]
     _task(given.recipe, given.build).view_answers()  # once, before the arms share it
     with ProcessPoolExecutor(given.jobs) as pool:
-        rows = list(pool.map(_both_arms, *zip(*arms, strict=True)))
-    for row in rows:
-        print(json.dumps(row), flush=True)
+        rows = []
+        for row in pool.map(_both_arms, *zip(*arms, strict=True)):
+            rows.append(row)
+            print(json.dumps(row), flush=True)
     gains = [row["teacher"]["test_accuracy"] - row["labels"]["test_accuracy"] for row in rows]
     margin = T_95[len(gains)] * statistics.stdev(gains) / math.sqrt(len(gains))
     mean = statistics.mean(gains)
@@ -71,6 +72,9 @@ def _both_arms(recipe: str, build: Path, seed: int) -> dict:
     from edgecomp.shipped import shipped
     from edgecomp.target import read_target
 
+    import torch
+
+    torch.set_num_threads(1)
     task = _task(recipe, build)
     chosen = plan(task.recipe, read_target("host", shipped("targets")))
     build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
