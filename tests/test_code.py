@@ -9,13 +9,16 @@ from edgecomp import code
 def package(tmp_path, monkeypatch):
     monkeypatch.setattr(code, "__file__", str(tmp_path / "code.py"))
     code.code_hash.cache_clear()
+    code._meaning.cache_clear()
     yield tmp_path
     code.code_hash.cache_clear()
+    code._meaning.cache_clear()
 
 
 def _hash(package, text: str) -> str:
     (package / "part.py").write_text(text)
     code.code_hash.cache_clear()
+    code._meaning.cache_clear()
     return code.code_hash("part.py")
 
 
