@@ -68,11 +68,11 @@ def _task(recipe: str, build: Path):
 
 
 def _both_arms(recipe: str, build: Path, seed: int) -> dict:
+    import torch
+
     from edgecomp.plan import plan
     from edgecomp.shipped import shipped
     from edgecomp.target import read_target
-
-    import torch
 
     torch.set_num_threads(1)
     task = _task(recipe, build)
