@@ -103,7 +103,7 @@ def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
     import torch
 
     from edgecomp.passes import Run
-    from edgecomp.students import load_student
+    from edgecomp.students.student import load_student
 
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / name for name in ("built", "learnt")]

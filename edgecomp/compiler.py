@@ -28,7 +28,7 @@ from edgecomp.store import Store
 from edgecomp.task import Task, load_task
 from edgecomp.threads import one_thread
 
-CODE = ("students", "training.py", "task.py", "data/views.py", "passes/__init__.py")
+CODE = ("students", "schedule.py", "training.py", "task.py", "data/views.py", "passes/__init__.py")
 """What every pass's result depends on beside its own file, its settings and its input."""
 
 

@@ -21,6 +21,9 @@ from edgecomp.metrics import sensitivity_and_specificity, threshold_for_sensitiv
 from edgecomp.plan import Plan, Settings, plan
 from edgecomp.proof import Gate, Proof, choose
 from edgecomp.report import write_report
+from edgecomp.students import read_config
+from edgecomp.students.front_end import front_end_macs
+from edgecomp.students.layers import macs, parameters
 from edgecomp.target import Target
 from edgecomp.task import Task
 
@@ -227,19 +230,15 @@ def _stage_row(
 
 
 def _student(proof: Proof, chosen: Plan) -> dict[str, Any]:
-    from edgecomp.students import load_student, parameters
-    from edgecomp.students.front_end import front_end_macs
-    from edgecomp.students.net import macs
-
-    student = load_student(proof.stages[chosen.float_stage].student.path)
-    front_end = student.config.front_end
+    config = read_config(proof.stages[chosen.float_stage].student.path)
+    front_end = config.front_end
     return {
-        "family": student.config.family,
-        "widths": student.config.widths,
+        "family": config.family,
+        "widths": config.widths,
         "front_end": asdict(front_end),
-        "parameters": parameters(student),
+        "parameters": parameters(config.layers),
         "front_end_macs": front_end_macs(front_end),
-        "body_macs": sum(macs(student.config.layers, front_end.frames, front_end.mels).values()),
+        "body_macs": sum(macs(config.layers, front_end.frames, front_end.mels).values()),
     }
 
 

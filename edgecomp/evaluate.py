@@ -55,7 +55,7 @@ def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
     def ask(folder: Path) -> None:
         import torch
 
-        from edgecomp.students import load_student
+        from edgecomp.students.student import load_student
 
         model = load_student(student.path)
         with torch.inference_mode(), one_thread():

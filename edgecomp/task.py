@@ -19,6 +19,8 @@ from edgecomp.students.front_end import FrontEnd
 from edgecomp.teachers import Teacher, load_teacher
 from edgecomp.threads import one_thread
 
+FRONT_END = ("students/front_end.py", "students/log_mel.py")
+"""The code that log-mel frames depend on."""
 CHUNK = 256
 """Views rendered at once; bounds the memory, whatever the size of the data."""
 
@@ -84,7 +86,7 @@ class Task:
         shape = len(self.views), front_end.frames, front_end.mels
         return self._over_views(
             "view-features",
-            repr(front_end) + code_hash("students/front_end.py"),
+            repr(front_end) + code_hash(*FRONT_END),
             shape,
             np.float16,
             "computing log-mel frames",
@@ -94,7 +96,10 @@ class Task:
     def features(self, split: str, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of a split's clips, not normalised, (n, frames, mels) float32."""
         key = text_hash(
-            "features", self.dataset.of(split).fingerprint, repr(front_end), code_hash("students/front_end.py")
+            "features",
+            self.dataset.of(split).fingerprint,
+            repr(front_end),
+            code_hash(*FRONT_END),
         )
 
         def compute(folder: Path) -> None:
@@ -139,7 +144,7 @@ def log_mel(front_end: FrontEnd):
     """Return a function from waveforms (n, samples) to log-mel frames (n, frames, mels), both float32."""
     import torch
 
-    from edgecomp.students.front_end import LogMel
+    from edgecomp.students.log_mel import LogMel
 
     module = LogMel(front_end).eval()
 

@@ -9,7 +9,7 @@ from edgecomp.artifact import Artifact, Step, to_json
 from edgecomp.bundle import write_bundle
 from edgecomp.passes import signature_of
 from edgecomp.runtimes import import_runtime, runtimes
-from edgecomp.students import freeze
+from edgecomp.students.student import freeze
 from tests.small_students import LABELS, lively_student, sounds
 
 REPORT = Path(__file__).parent / "fixtures" / "report.json"

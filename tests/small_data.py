@@ -36,9 +36,16 @@ def write_data(folder: Path, *, clips: int = 48, speakers: int = 8, split: bool 
     for number in range(clips):
         speaker = number // 2 % speakers
         side = ("train", "train", "validation", "test")[speaker % 4]
-        rows.append({"path": f"audio/{number:03}.wav", "label": ("no", "yes")[number % 2],
-                     "speaker": f"s{speaker}", "place": ("hall", "street")[speaker // 4 % 2], "age": str(20 + number)}
-                    | ({"split": side} if split else {}))
+        rows.append(
+            {
+                "path": f"audio/{number:03}.wav",
+                "label": ("no", "yes")[number % 2],
+                "speaker": f"s{speaker}",
+                "place": ("hall", "street")[speaker // 4 % 2],
+                "age": str(20 + number),
+            }
+            | ({"split": side} if split else {})
+        )
         write_clip(folder / rows[-1]["path"], number)
     write_table(folder, rows)
     return rows

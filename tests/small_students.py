@@ -11,9 +11,11 @@ import torch
 
 from edgecomp.data.views import Views, draw_views, render
 from edgecomp.recipe import Augment
-from edgecomp.students import Student, StudentConfig, import_family, random_student
+from edgecomp.students import StudentConfig
+from edgecomp.students.families import import_family
 from edgecomp.students.front_end import FrontEnd
 from edgecomp.students.quantisation import Quantisation, scale_for
+from edgecomp.students.student import Student, random_student
 from edgecomp.task import log_mel
 
 LABELS = ("low", "mid", "high")
@@ -77,7 +79,8 @@ def probabilities(student: Student, waves: np.ndarray) -> np.ndarray:
 
 def scales(student: Student, waves: np.ndarray, *, weight_bits: int = 7) -> Quantisation:
     """Return int8 scales that cover what some sounds make of every tensor after the features."""
-    from edgecomp.students.net import FEATURES, activations
+    from edgecomp.students.layers import FEATURES
+    from edgecomp.students.net import activations
 
     with torch.inference_mode():
         seen = activations(student.config.layers, student.body.folded(), student.front_end(torch.from_numpy(waves)))

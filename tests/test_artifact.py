@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from edgecomp.artifact import Artifact, Port, Signature, Step, content_hash, text_hash, to_json
 
-SIGNATURE = Signature(inputs=(Port("audio", (1, 16_000), "float32", "amplitude, -1 to 1"),),
-                      outputs=(Port("probabilities", (1, 11), "float32", "share"),))
+SIGNATURE = Signature(
+    inputs=(Port("audio", (1, 16_000), "float32", "amplitude, -1 to 1"),),
+    outputs=(Port("probabilities", (1, 11), "float32", "share"),),
+)
 
 
 def _folder(at: Path, files: dict[str, str]) -> Path:
@@ -34,13 +36,16 @@ def test_the_same_content_has_the_same_hash_wherever_it_lies(tmp_path):
     assert content_hash(one) == content_hash(other)
 
 
-@pytest.mark.parametrize("change", [
-    {"config.json": "{ }", "weights": "w"},
-    {"config.json": "{}", "weight": "w"},
-    {"config.json": "{}", "weights": "w", "more": ""},
-    {"config.json": "{}weights\0w"},
-    {"config.json": "w", "weights": "{}"},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config.json": "{ }", "weights": "w"},
+        {"config.json": "{}", "weight": "w"},
+        {"config.json": "{}", "weights": "w", "more": ""},
+        {"config.json": "{}weights\0w"},
+        {"config.json": "w", "weights": "{}"},
+    ],
+)
 def test_a_changed_name_or_byte_changes_a_folders_hash(tmp_path, change):
     before = _folder(tmp_path / "before", {"config.json": "{}", "weights": "w"})
     assert content_hash(before) != content_hash(_folder(tmp_path / "after", change))
@@ -106,8 +111,11 @@ def test_to_json_refuses_what_has_no_json_form():
         to_json({"labels": {"a"}})
 
 
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-                     | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
 
 
 @given(PLAIN)

@@ -65,13 +65,20 @@ def test_a_wav_written_to_a_pipe_states_no_length_and_is_read(tmp_path):
     assert len(read_audio(file)[0]) == 4000
 
 
-@pytest.mark.parametrize(("name", "make", "words"), [
-    ("absent", lambda file: None, "no such audio file"),
-    ("empty", lambda file: file.write_bytes(b""), "0 bytes"),
-    ("no samples", lambda file: soundfile.write(file, np.zeros(0), 8000), "no samples"),
-    ("nan", lambda file: soundfile.write(file, np.array([0, np.nan, 1]), 8000, subtype="FLOAT"), "1 of 3 .* are NaN"),
-    ("inf", lambda file: soundfile.write(file, np.array([0, np.inf]), 8000, subtype="FLOAT"), "infinite"),
-])
+@pytest.mark.parametrize(
+    ("name", "make", "words"),
+    [
+        ("absent", lambda file: None, "no such audio file"),
+        ("empty", lambda file: file.write_bytes(b""), "0 bytes"),
+        ("no samples", lambda file: soundfile.write(file, np.zeros(0), 8000), "no samples"),
+        (
+            "nan",
+            lambda file: soundfile.write(file, np.array([0, np.nan, 1]), 8000, subtype="FLOAT"),
+            "1 of 3 .* are NaN",
+        ),
+        ("inf", lambda file: soundfile.write(file, np.array([0, np.inf]), 8000, subtype="FLOAT"), "infinite"),
+    ],
+)
 def test_a_clip_without_usable_sound_is_an_error(tmp_path, name, make, words):
     make(tmp_path / "a.wav")
     with pytest.raises(AudioError, match=words):
@@ -88,6 +95,7 @@ def test_mpg123_remarks_stay_off_the_terminal(tmp_path, capfd):
 
 def test_stderr_works_again_after_quiet_libraries(capfd):
     import os
+
     with quiet_libraries():
         os.write(2, b"hidden")
     os.write(2, b"seen")
@@ -113,15 +121,16 @@ def test_a_fitted_clip_has_the_length_and_only_samples_of_the_clip_or_padding(wa
         assert (windows == got).all(1).any()
     else:
         before = (samples - len(wave)) // 2
-        assert (got[before:before + len(wave)] == wave).all()
+        assert (got[before : before + len(wave)] == wave).all()
         assert np.count_nonzero(got) == np.count_nonzero(wave)
 
 
 @given(waves, st.integers(1, 300))
 def test_no_window_is_louder_than_the_loudest(wave, samples):
     samples = min(samples, len(wave))
-    energy = [float(np.square(w, dtype=np.float64).sum())
-              for w in np.lib.stride_tricks.sliding_window_view(wave, samples)]
+    energy = [
+        float(np.square(w, dtype=np.float64).sum()) for w in np.lib.stride_tricks.sliding_window_view(wave, samples)
+    ]
     assert np.square(fit(wave, samples, "loudest"), dtype=np.float64).sum() >= max(energy) - 1e-9
 
 

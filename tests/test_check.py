@@ -36,15 +36,27 @@ def test_sound_data_have_no_errors_and_no_warnings(tmp_path, folder):
     assert {finding.severity for finding in findings(tmp_path, SPLIT)} <= {"note"}
 
 
-@pytest.mark.parametrize(("code", "files", "plant"), [
-    ("unreadable", {"000", "001"}, lambda audio: [(audio / "000.wav").write_bytes(b""),
-                                                 (audio / "001.wav").write_bytes(b"no audio")]),
-    ("silent", {"000"}, lambda audio: soundfile.write(audio / "000.wav", np.zeros(4000), 8000)),
-    ("conflicting-labels", {"000", "007"},
-     lambda audio: (audio / "000.wav").write_bytes((audio / "007.wav").read_bytes())),
-    ("duplicate-across-splits", {"000", "006"},
-     lambda audio: (audio / "000.wav").write_bytes((audio / "006.wav").read_bytes())),
-])
+@pytest.mark.parametrize(
+    ("code", "files", "plant"),
+    [
+        (
+            "unreadable",
+            {"000", "001"},
+            lambda audio: [(audio / "000.wav").write_bytes(b""), (audio / "001.wav").write_bytes(b"no audio")],
+        ),
+        ("silent", {"000"}, lambda audio: soundfile.write(audio / "000.wav", np.zeros(4000), 8000)),
+        (
+            "conflicting-labels",
+            {"000", "007"},
+            lambda audio: (audio / "000.wav").write_bytes((audio / "007.wav").read_bytes()),
+        ),
+        (
+            "duplicate-across-splits",
+            {"000", "006"},
+            lambda audio: (audio / "000.wav").write_bytes((audio / "006.wav").read_bytes()),
+        ),
+    ],
+)
 def test_a_planted_fault_is_an_error_with_its_files_and_a_fix(tmp_path, folder, code, files, plant):
     write_data(folder, clips=240, split=True)
     plant(folder / "audio")
@@ -61,10 +73,13 @@ def test_a_subject_on_two_sides_is_an_error(tmp_path, folder):
     assert found.severity == "error" and "audio/000.wav" in found.files and "'s3' in train and test" in found.message
 
 
-@pytest.mark.parametrize(("code", "write"), [
-    ("equal-bytes", lambda one, two: two.write_bytes(one.read_bytes())),
-    ("equal-audio", lambda one, two: soundfile.write(two, soundfile.read(one)[0], 8000, format="FLAC")),
-])
+@pytest.mark.parametrize(
+    ("code", "write"),
+    [
+        ("equal-bytes", lambda one, two: two.write_bytes(one.read_bytes())),
+        ("equal-audio", lambda one, two: soundfile.write(two, soundfile.read(one)[0], 8000, format="FLAC")),
+    ],
+)
 def test_equal_clips_on_one_side_are_a_warning(tmp_path, folder, code, write):
     write_data(folder, clips=240, split=True)
     write(folder / "audio" / "000.wav", folder / "audio" / "002.wav")
@@ -105,8 +120,10 @@ def test_a_group_without_one_of_the_labels_is_named(tmp_path, folder):
     assert shortcut.severity == "warning" and "'place'" in shortcut.message and "AUROC 1.00" in shortcut.message
 
 
-@pytest.mark.parametrize(("column", "change"), [
-    ("sample rate", {"rate": 16_000}), ("channels", {"channels": 2}), ("duration", {"seconds": 0.8})])
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [("sample rate", {"rate": 16_000}), ("channels", {"channels": 2}), ("duration", {"seconds": 0.8})],
+)
 def test_a_fact_of_the_files_that_gives_the_label_away_is_a_shortcut(tmp_path, folder, column, change):
     for number, row in enumerate(write_data(folder, clips=240, split=True)):
         if row["label"] == "yes":

@@ -33,7 +33,9 @@ def test_what_code_does_changes_the_hash(package):
 
 def test_a_file_may_define_dataclasses(tmp_path):
     file = tmp_path / "data.py"
-    file.write_text("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\n")
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\n"
+    )
     assert code.load_code(file).A(3).n == 3
 
 

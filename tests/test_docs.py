@@ -17,7 +17,9 @@ from tests.small_task import RATE, call, tone, write_task
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("edgecomp ")]
+COMMANDS = [
+    line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("edgecomp ")
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from edgecomp.students.front_end import (
     HEARD,
     PRESETS,
     FrontEnd,
-    LogMel,
     frame_blocks,
     front_end_macs,
     mel_filters,
     tables,
 )
+from edgecomp.students.log_mel import LogMel
 from tests.shared_data import shared_data
 from tests.small_students import sounds
 

@@ -80,9 +80,13 @@ def test_a_head_comes_back_from_its_file_as_it_was(head, tmp_path):
     assert (back(scores) == head(scores)).all() and (back.form, back.strength) == (head.form, head.strength)
 
 
-@pytest.mark.parametrize("spoil, said", [
-    (lambda train, targets: (np.full_like(train, np.nan), targets), "not all finite"),
-    (lambda train, targets: (train[targets != 1], targets[targets != 1]), "no training clip of class number 1")])
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda train, targets: (np.full_like(train, np.nan), targets), "not all finite"),
+        (lambda train, targets: (train[targets != 1], targets[targets != 1]), "no training clip of class number 1"),
+    ],
+)
 def test_a_head_that_cannot_be_fitted_says_why(spoil, said):
     with pytest.raises(TeacherError, match=said):
         fit_head(*spoil(*_scores(30, 1)), *_scores(30, 2), 3)

@@ -26,21 +26,27 @@ flags\t\t: fpu sse4_2 avx2 avx512f avx512_vnni fma
 
 
 def arm(*cores, features="fp asimd crc32"):
-    return "\n".join(
-        f"processor\t: {n}\nFeatures\t: {features}\nCPU implementer\t: {vendor:#x}\nCPU architecture: 8\n"
-        f"CPU variant\t: {variant:#x}\nCPU part\t: {part:#x}\nCPU revision\t: 4\n"
-        for n, (vendor, part, variant) in enumerate(cores)
-    ) + "Hardware\t: Qualcomm Technologies, Inc SM6225\n"
+    return (
+        "\n".join(
+            f"processor\t: {n}\nFeatures\t: {features}\nCPU implementer\t: {vendor:#x}\nCPU architecture: 8\n"
+            f"CPU variant\t: {variant:#x}\nCPU part\t: {part:#x}\nCPU revision\t: 4\n"
+            for n, (vendor, part, variant) in enumerate(cores)
+        )
+        + "Hardware\t: Qualcomm Technologies, Inc SM6225\n"
+    )
 
 
 def tiny_onnx(path: Path, *, samples: int | str = 160, dtype=TensorProto.FLOAT, hidden: int = 2) -> Path:
     weight = np.ones((160, hidden), np.float32)
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["waveform", "weight"], ["scores"])], "tiny",
+        [helper.make_node("MatMul", ["waveform", "weight"], ["scores"])],
+        "tiny",
         [helper.make_tensor_value_info("waveform", dtype, ["batch", samples])],
         [helper.make_tensor_value_info("scores", dtype, ["batch", hidden])],
-        [numpy_helper.from_array(weight, "weight")] if dtype == TensorProto.FLOAT
-        else [numpy_helper.from_array(weight.astype(np.float64), "weight")])
+        [numpy_helper.from_array(weight, "weight")]
+        if dtype == TensorProto.FLOAT
+        else [numpy_helper.from_array(weight.astype(np.float64), "weight")],
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
     return path
 
@@ -86,7 +92,8 @@ def test_the_probe_without_proc_says_so_and_still_times(tmp_path):
         "def absent(self, *a, **k): raise FileNotFoundError(2, 'No such file', str(self))\n"
         "pathlib.Path.write_text = pathlib.Path.read_text = absent\n"
         f"sys.argv = ['probe', {str(model)!r}, 'onnx']\n"
-        f"runpy.run_path({str(host.PROBE)!r}, run_name='__main__')\n")
+        f"runpy.run_path({str(host.PROBE)!r}, run_name='__main__')\n"
+    )
     said = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert said["memory"] == {} and said["load_ms"] > 0
     assert said["reason"] == "memory cannot be read: /proc/self/smaps_rollup: No such file"
@@ -98,7 +105,8 @@ def test_what_the_imports_held_and_gave_back_is_not_counted_as_the_models_peak()
         "import json, runpy\n"
         f"probe = runpy.run_path({str(host.PROBE)!r})\n"
         "held = bytearray(b'x' * 2**26); del held\n"
-        "print(json.dumps(probe['memory_after'](probe['memory_before']()[0])))\n")
+        "print(json.dumps(probe['memory_after'](probe['memory_before']()[0])))\n"
+    )
     said = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert said["peak_bytes"] < 2**23
 
@@ -116,7 +124,8 @@ def test_the_probe_imports_nothing_of_edgecomp(tmp_path):
         "import runpy, sys\n"
         f"sys.argv = ['probe', {str(tiny_onnx(tmp_path / 'tiny.onnx'))!r}, 'onnx']\n"
         f"runpy.run_path({str(host.PROBE)!r}, run_name='__main__')\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('edgecomp', 'torch', 'pydantic', 'scipy')])\n")
+        "print([m for m in sys.modules if m.split('.')[0] in ('edgecomp', 'torch', 'pydantic', 'scipy')])\n"
+    )
     said = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"
 
@@ -143,10 +152,13 @@ def test_a_free_length_must_be_given(tmp_path):
     assert host.footprint(model, "onnx", starts=1, samples=160).load_ms > 0
 
 
-@pytest.mark.parametrize(("code", "message"), [
-    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
-    ("import time; time.sleep(30)", "no answer within 0.5 s"),
-])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+        ("import time; time.sleep(30)", "no answer within 0.5 s"),
+    ],
+)
 def test_a_child_that_dies_or_hangs_is_an_error(tmp_path, monkeypatch, code, message):
     stub = tmp_path / "stub.py"
     stub.write_text(code)
@@ -168,13 +180,16 @@ def test_x86_facts_are_read_from_cpuinfo():
     assert host.cpu_facts(X86.replace("avx512_vnni ", ""))["dot_product"] is False
 
 
-@pytest.mark.parametrize(("text", "dot"), [
-    (arm((0x41, 0xD03, 0)), False),                                          # Cortex-A53
-    (arm((0x41, 0xD05, 1), (0x41, 0xD0A, 2)), True),                         # old kernel: A55 r1 and A75 r2
-    (arm((0x41, 0xD05, 1), (0x41, 0xD0A, 1)), False),                        # A75 r1 lacks it: not every core has it
-    (arm((0x41, 0xD99, 0), features="fp asimd asimddp"), True),              # unknown core, the kernel says so
-    ("", None),
-])
+@pytest.mark.parametrize(
+    ("text", "dot"),
+    [
+        (arm((0x41, 0xD03, 0)), False),  # Cortex-A53
+        (arm((0x41, 0xD05, 1), (0x41, 0xD0A, 2)), True),  # old kernel: A55 r1 and A75 r2
+        (arm((0x41, 0xD05, 1), (0x41, 0xD0A, 1)), False),  # A75 r1 lacks it: not every core has it
+        (arm((0x41, 0xD99, 0), features="fp asimd asimddp"), True),  # unknown core, the kernel says so
+        ("", None),
+    ],
+)
 def test_arm_dot_product_comes_from_the_kernel_or_from_midr(text, dot):
     assert host.cpu_facts(text)["dot_product"] is dot
 
@@ -185,8 +200,10 @@ def test_arm_cores_are_named_by_midr():
 
 
 def test_this_machine_describes_itself_without_importing_the_heavy_libraries():
-    code = ("import json, sys; from edgecomp.devices import host; print(json.dumps(host.describe()));"
-            "print(sorted({'torch', 'onnxruntime', 'ai_edge_litert'} & sys.modules.keys()))")
+    code = (
+        "import json, sys; from edgecomp.devices import host; print(json.dumps(host.describe()));"
+        "print(sorted({'torch', 'onnxruntime', 'ai_edge_litert'} & sys.modules.keys()))"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     facts, heavy = json.loads(said.splitlines()[0]), said.splitlines()[1]
     assert heavy == "[]" and facts["cores"] >= 1 and facts["ram_bytes"] > 2**28

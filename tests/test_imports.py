@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "edgecomp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     {"errors", "progress", "shipped", "threads"},
-    {"recipe", "artifact", "metrics"},
+    {"recipe", "artifact", "metrics", "schedule"},
     {"code"},
     {"target"},
     {"store"},
@@ -38,9 +38,29 @@ ROOMS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 APART = {"teachers", "passes", "runtimes", "devices"}
-HEAVY = {"torch", "onnx", "onnxscript", "onnxruntime", "ai_edge_litert", "transformers", "matplotlib", "scipy",
-         "sklearn", "librosa", "tensorflow"}
-HEAVY_BY_NATURE = {"students", "training.py", "lowering", "teachers/training.py", "teachers/residual_net.py"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "ai_edge_litert",
+    "transformers",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "librosa",
+    "tensorflow",
+}
+HEAVY_BY_NATURE = {
+    "students/net.py",
+    "students/log_mel.py",
+    "students/student.py",
+    "students/pruning.py",
+    "training.py",
+    "lowering",
+    "teachers/training.py",
+    "teachers/residual_net.py",
+}
 """Rooms and files that are made of tensors or of a format's own types, and are imported only when they are needed."""
 
 
@@ -56,7 +76,7 @@ def _imported(tree: ast.AST, file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else ()
+            base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*base, *([node.module] if node.module else [])))
             names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
@@ -64,6 +84,7 @@ def _imported(tree: ast.AST, file: Path) -> set[str]:
 
 def _runs_on_import(tree: ast.Module) -> ast.Module:
     """Return a module without the bodies of its functions and of its TYPE_CHECKING blocks."""
+
     class Strip(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
             return None
@@ -85,8 +106,11 @@ def _breaks_of_order(file: Path) -> list[str]:
     room = _room(file)
     if room == "__init__":  # the public names come from everywhere
         return []
-    return [f"{room} imports {other}" for other in sorted(_rooms_used(file) - {room, "__version__"})
-            if other not in FLOOR or FLOOR[other] >= FLOOR.get(room, -1)]
+    return [
+        f"{room} imports {other}"
+        for other in sorted(_rooms_used(file) - {room, "__version__"})
+        if other not in FLOOR or FLOOR[other] >= FLOOR.get(room, -1)
+    ]
 
 
 @pytest.fixture(params=FILES, ids=lambda f: f.relative_to(PACKAGE).as_posix())
@@ -105,8 +129,10 @@ def test_imports_run_one_way(file):
 def _is_kind(file: Path) -> bool:
     """Tell a kind of teacher, which has a load function, from what kinds share; elsewhere every file is a kind."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return file.name != "__init__.py" and (file.parent.name != "teachers" or any(
-        isinstance(node, ast.FunctionDef) and node.name == "load" for node in tree.body))
+    return file.name != "__init__.py" and (
+        file.parent.name != "teachers"
+        or any(isinstance(node, ast.FunctionDef) and node.name == "load" for node in tree.body)
+    )
 
 
 def test_siblings_never_import_each_other(file):
@@ -139,8 +165,10 @@ def test_the_rules_see_a_break(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     (tmp_path / "passes").mkdir()
     bad = tmp_path / "passes" / "prune.py"
-    bad.write_text("from ..plan import plan\nfrom .distil import Distil\nimport torch.nn\n"
-                   "def f():\n    import edgecomp.cli\n    import onnx\n")
+    bad.write_text(
+        "from ..plan import plan\nfrom .distil import Distil\nimport torch.nn\n"
+        "def f():\n    import edgecomp.cli\n    import onnx\n"
+    )
     assert _breaks_of_order(bad) == ["passes imports cli", "passes imports plan"]
     assert "edgecomp.passes.distil.Distil" in _imported(ast.parse(bad.read_text()), bad)
     assert _imported(_runs_on_import(ast.parse(bad.read_text())), bad) & {"torch.nn", "onnx"} == {"torch.nn"}
@@ -166,3 +194,13 @@ def test_reading_a_recipe_and_a_target_loads_nothing_heavy():
 @pytest.mark.skipif(not (PACKAGE / "cli.py").exists(), reason="there is no edgecomp/cli.py yet")
 def test_importing_the_command_line_loads_nothing_heavy():
     assert _loaded("import edgecomp.cli") & HEAVY == set()
+
+
+def test_a_compile_whose_steps_are_all_kept_needs_no_torch():
+    loaded = _loaded(
+        "import edgecomp.plan, edgecomp.compiler, edgecomp.delivery\n"
+        "from edgecomp.students.families import *\nimport edgecomp.passes as p\n"
+        "from importlib import import_module\nfrom pathlib import Path\n"
+        "[import_module(f'edgecomp.passes.{f.stem}') for f in Path(p.__file__).parent.glob('*.py') if f.stem != '__init__']"
+    )
+    assert "numpy" in loaded and "torch" not in loaded

@@ -77,10 +77,12 @@ def test_a_voice_kind_is_what_its_file_says(data):
 def _speak(data: ModuleType, folder: Path, shard: int) -> Path:
     """Speak one shard of a small plan in a process of its own."""
     (folder / "audio").mkdir(parents=True)
-    code = ("import importlib.util, pathlib, sys\n"
-            f"spec = importlib.util.spec_from_file_location('keywords_data', {str(SCRIPT)!r})\n"
-            "m = importlib.util.module_from_spec(spec); sys.modules[spec.name] = m; spec.loader.exec_module(m)\n"
-            f"m.write_clips(pathlib.Path({str(folder)!r}), m.plan_clips(3, m.voices(), {SMALL!r}), 3, {shard})\n")
+    code = (
+        "import importlib.util, pathlib, sys\n"
+        f"spec = importlib.util.spec_from_file_location('keywords_data', {str(SCRIPT)!r})\n"
+        "m = importlib.util.module_from_spec(spec); sys.modules[spec.name] = m; spec.loader.exec_module(m)\n"
+        f"m.write_clips(pathlib.Path({str(folder)!r}), m.plan_clips(3, m.voices(), {SMALL!r}), 3, {shard})\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     return folder
 
@@ -102,7 +104,7 @@ def test_every_clip_is_one_audible_second_without_clipping(shard):
     for file in (shard / "audio").iterdir():
         samples, rate_hz = soundfile.read(file)
         assert (rate_hz, samples.shape) == (16_000, (16_000,))
-        assert -45 < 20 * np.log10(np.sqrt(np.mean(samples ** 2))) < -10
+        assert -45 < 20 * np.log10(np.sqrt(np.mean(samples**2))) < -10
         assert np.abs(samples).max() < 0.99
 
 
@@ -142,7 +144,8 @@ def test_a_missing_synthesiser_says_what_to_install(data, monkeypatch):
     assert str(caught.value) == (
         "the keywords data needs eSpeak NG, which is not installed\n"
         "  where: models/keywords/data.py\n"
-        '  fix:   pip install "edgecomp[keywords]"')
+        '  fix:   pip install "edgecomp[keywords]"'
+    )
 
 
 def test_a_shard_that_fails_is_one_clear_error(data, tmp_path):

@@ -13,8 +13,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgecomp.lowering.flatbuffer import ALIGNMENT, TfliteGraph, metadata_of
 from edgecomp.runtimes import import_runtime, runtimes
-from edgecomp.students import Student, families, freeze, import_family
+from edgecomp.students.families import families, import_family
 from edgecomp.students.quantisation import simulate
+from edgecomp.students.student import Student, freeze
 from tests.shared_data import shared_data
 from tests.small_students import lively_student, probabilities, scales, sounds
 

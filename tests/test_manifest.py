@@ -79,11 +79,19 @@ def test_the_data_folder_given_by_hand_wins(tmp_path, data, store):
     assert load_dataset(recipe, store, data=data).folder == data
 
 
-@pytest.mark.parametrize(("setting", "choice", "code"), [
-    ("unreadable", "drop", "unreadable"), ("silent", "drop", "silent"), ("conflicts", "drop", "conflicting-labels"),
-    ("duplicates", "keep-one", "duplicate-across-splits"), ("leaks", "keep-test", "subject-across-splits")])
+@pytest.mark.parametrize(
+    ("setting", "choice", "code"),
+    [
+        ("unreadable", "drop", "unreadable"),
+        ("silent", "drop", "silent"),
+        ("conflicts", "drop", "conflicting-labels"),
+        ("duplicates", "keep-one", "duplicate-across-splits"),
+        ("leaks", "keep-test", "subject-across-splits"),
+    ],
+)
 def test_a_fault_stops_the_load_until_the_recipe_resolves_it(tmp_path, store, setting, choice, code):
     import soundfile
+
     folder = tmp_path / "data"
     rows = write_data(folder, split=True)
     column = '[data.split]\ncolumn = "split"\n'
@@ -117,6 +125,7 @@ def test_a_listed_file_that_is_absent_is_unreadable(tmp_path, data, store):
 
 def test_silent_clips_may_be_kept(tmp_path, data, store):
     import soundfile
+
     for name in ("000", "001"):  # equal, and of both labels: silence is no conflict
         soundfile.write(data / "audio" / f"{name}.wav", np.zeros(4000), 8000)
     got = load_dataset(write_recipe(tmp_path, data, '[data.resolve]\nsilent = "keep"'), store)
@@ -157,11 +166,14 @@ def test_a_generator_runs_once_and_again_when_its_code_changes(tmp_path, store):
     assert calls.read_text() == "xx"
 
 
-@pytest.mark.parametrize(("code", "words"), [
-    ("import no_such_package_here", "a package that is not installed: no_such_package_here"),
-    ("x = 1", r"no function generate\(folder, seed\)"),
-    ("def generate(folder, seed):\n    raise ZeroDivisionError('by hand')", "ZeroDivisionError: by hand"),
-])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_package_here", "a package that is not installed: no_such_package_here"),
+        ("x = 1", r"no function generate\(folder, seed\)"),
+        ("def generate(folder, seed):\n    raise ZeroDivisionError('by hand')", "ZeroDivisionError: by hand"),
+    ],
+)
 def test_a_bad_generator_is_one_message_and_leaves_no_data(tmp_path, store, code, words):
     (tmp_path / "make.py").write_text(code)
     with pytest.raises(DataError, match=words):
@@ -179,13 +191,16 @@ def real_store(tmp_path_factory):
     return Store(tmp_path_factory.mktemp("build"))
 
 
-@pytest.mark.parametrize(("recipe", "folder", "sizes"), [
-    ("wakewords", "wakewords", {"train": 912, "validation": 456, "test": 456}),
-    ("digits", "fsdd", {"train": 1620, "validation": 180, "test": 200}),
-    ("digits/leave-one-speaker-out.toml", "fsdd", {"train": 1000, "validation": 500, "test": 500}),
-    ("sounds", "esc10", {"train": 160, "validation": 80, "test": 80}),
-    ("cough", "covid19cough", {"train": 536, "validation": 178, "test": 178}),
-])
+@pytest.mark.parametrize(
+    ("recipe", "folder", "sizes"),
+    [
+        ("wakewords", "wakewords", {"train": 912, "validation": 456, "test": 456}),
+        ("digits", "fsdd", {"train": 1620, "validation": 180, "test": 200}),
+        ("digits/leave-one-speaker-out.toml", "fsdd", {"train": 1000, "validation": 500, "test": 500}),
+        ("sounds", "esc10", {"train": 160, "validation": 80, "test": 80}),
+        ("cough", "covid19cough", {"train": 536, "validation": 178, "test": 178}),
+    ],
+)
 def test_a_shipped_recipe_loads_its_real_data(real_store, recipe, folder, sizes):
     got = load_dataset(read_recipe(MODELS / recipe), real_store, data=shared_data(folder))
     assert Counter(clip.split for clip in got.clips) == sizes

@@ -22,6 +22,7 @@ def sleeper(name, seconds, log):
         log.append((name, waveform[0]))
         time.sleep(seconds)
         return np.zeros(2, np.float32)
+
     return session
 
 
@@ -29,7 +30,7 @@ def timed(seconds_by_name, **settings):
     log = []
     sessions = {name: sleeper(name, seconds, log) for name, seconds in seconds_by_name.items()}
     warmup = settings.setdefault("warmup", 3)
-    return measure.latency(sessions, CLIPS, **settings), log[warmup * len(sessions):]
+    return measure.latency(sessions, CLIPS, **settings), log[warmup * len(sessions) :]
 
 
 def test_known_sleeps_are_measured_and_ordered():
@@ -43,7 +44,7 @@ def test_known_sleeps_are_measured_and_ordered():
 def test_every_round_gives_each_session_one_turn_and_the_order_changes():
     _, log = timed({"a": 0.001, "b": 0.001, "c": 0.001}, min_seconds=0, min_rounds=30)
     names = "".join(name for name, _ in log)
-    rounds = [names[i:i + 3] for i in range(0, len(names), 3)]
+    rounds = [names[i : i + 3] for i in range(0, len(names), 3)]
     assert len(rounds) == 30 and all(sorted(one) == ["a", "b", "c"] for one in rounds)
     assert len(set(rounds)) == 6
 
@@ -127,6 +128,7 @@ def test_the_thread_is_pinned_meanwhile_and_free_afterwards_even_after_a_fault()
 
     def faulty(clip):
         raise ValueError("no")
+
     with pytest.raises(ValueError, match="no"):
         measure.latency({"a": faulty}, CLIPS)
     assert os.sched_getaffinity(0) == ALLOWED
@@ -143,10 +145,17 @@ def test_samples_cannot_be_changed_afterwards():
         found["a"].samples_ms[0, 0] = 0
 
 
-@pytest.mark.parametrize("wrong", [
-    {"sessions": {}}, {"clips": CLIPS[0]}, {"clips": CLIPS[:0]}, {"min_rounds": 0}, {"warmup": 0},
-    {"min_seconds": -1.0},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sessions": {}},
+        {"clips": CLIPS[0]},
+        {"clips": CLIPS[:0]},
+        {"min_rounds": 0},
+        {"warmup": 0},
+        {"min_seconds": -1.0},
+    ],
+)
 def test_what_cannot_be_timed_is_refused(wrong):
     with pytest.raises(EdgecompError, match="at least one session"):
         measure.latency(**({"sessions": {"a": lambda clip: clip}, "clips": CLIPS} | wrong))

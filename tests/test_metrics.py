@@ -256,14 +256,17 @@ def test_agreement_refuses_answers_that_are_not_finite():
         metrics.agreement(random_answers()[0], broken)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: metrics.accuracy([], []),
-    lambda: metrics.accuracy([1, 2], [1]),
-    lambda: metrics.auroc([np.nan, 0.2], [0, 1]),
-    lambda: metrics.brier([[0.5, 0.5]], [0, 1]),
-    lambda: metrics.brier([[np.nan, 0.5]], [0]),
-    lambda: metrics.agreement([[0.5, 0.5]], [[0.5, 0.3, 0.2]]),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: metrics.accuracy([], []),
+        lambda: metrics.accuracy([1, 2], [1]),
+        lambda: metrics.auroc([np.nan, 0.2], [0, 1]),
+        lambda: metrics.brier([[0.5, 0.5]], [0, 1]),
+        lambda: metrics.brier([[np.nan, 0.5]], [0]),
+        lambda: metrics.agreement([[0.5, 0.5]], [[0.5, 0.3, 0.2]]),
+    ],
+)
 def test_arrays_that_do_not_fit_are_an_input_error(call):
     with pytest.raises(InputError, match=r"shapes|NaN|for labels"):
         call()

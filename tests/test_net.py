@@ -8,18 +8,12 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgecomp.errors import RecipeError
-from edgecomp.students import (
-    Student,
-    StudentConfig,
-    families,
-    import_family,
-    load_student,
-    parameters,
-    random_student,
-    save_student,
-)
+from edgecomp.students import StudentConfig
+from edgecomp.students.families import families, import_family
 from edgecomp.students.front_end import FrontEnd
-from edgecomp.students.net import FEATURES, Body, Layer, activations, apply, convolve, macs, same_padding, shapes
+from edgecomp.students.layers import FEATURES, Layer, macs, parameters, same_padding, shapes
+from edgecomp.students.net import Body, activations, apply, convolve
+from edgecomp.students.student import Student, load_student, random_student, save_student
 from tests.small_students import lively_student, probabilities, sounds
 
 torch.set_num_threads(1)
@@ -152,7 +146,7 @@ def test_parameters_count_what_is_stored_after_folding(family):
     for layer in student.config.layers:
         reads = {"conv": channels[layer.inputs[0]], "dense": channels[layer.inputs[0]], "depthwise": 1}.get(layer.op)
         wanted += 0 if reads is None else layer.channels * (reads * layer.kernel[0] * layer.kernel[1] + 1)
-    assert parameters(student) == wanted
+    assert parameters(student.config.layers) == wanted
 
 
 def test_an_unknown_family_is_refused_with_the_nearest_name():

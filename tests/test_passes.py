@@ -21,8 +21,9 @@ from edgecomp.passes.prune import Prune
 from edgecomp.passes.quantise import Quantise
 from edgecomp.recipe import PASS_TABLES
 from edgecomp.runtimes import import_runtime, runtimes
-from edgecomp.students import families, import_family, load_student, quantisation_of
+from edgecomp.students.families import families, import_family
 from edgecomp.students.quantisation import Quantisation
+from edgecomp.students.student import load_student, quantisation_of
 from tests.small_students import LABELS, NARROW, SmallTask, lively_student
 
 torch.set_num_threads(1)

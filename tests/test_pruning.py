@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgecomp.students import Student, families, import_family
-from edgecomp.students.net import FEATURES, macs
+from edgecomp.students.families import families, import_family
+from edgecomp.students.layers import FEATURES, macs
 from edgecomp.students.pruning import channel_importance, kept_channels, without_channels
+from edgecomp.students.student import Student
 from tests.small_students import lively_student, probabilities, sounds
 
 torch.set_num_threads(1)

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecomp.students import families
-from edgecomp.students.net import FEATURES, Layer, Weights, activations
+from edgecomp.students.families import families
+from edgecomp.students.layers import FEATURES, Layer
+from edgecomp.students.net import Weights, activations
 from edgecomp.students.quantisation import (
     HIGHEST,
     LOWEST,

@@ -100,7 +100,8 @@ def test_an_unknown_key_is_answered_with_its_path_and_the_allowed_ones(tmp_path)
     assert str(error) == (
         "unknown key 'fraction'\n"
         f"  where: {tmp_path / 'recipe.toml'} [data.split] fraction\n"
-        "  fix:   did you mean 'fractions'? allowed: column, fractions, test, train, validation, validation_from_train")
+        "  fix:   did you mean 'fractions'? allowed: column, fractions, test, train, validation, validation_from_train"
+    )
 
 
 def test_an_unknown_table_is_answered_with_the_tables_there_are(tmp_path):
@@ -122,21 +123,41 @@ def test_a_missing_key_is_named_with_the_keys_of_its_table(tmp_path):
     assert error.fix.startswith("add it; keys of this table are name, summary, seed, data")
 
 
-@pytest.mark.parametrize(("good", "bad", "what", "fix"), [
-    ('path = "clips"', "path = 3", "data.path is 3", "give a text in quotes"),
-    ('path = "clips"', 'path = "clips"\nsample_rate = "16k"', "data.sample_rate is '16k'", "give a whole number"),
-    ('path = "clips"', 'path = "clips"\nsample_rate = 100', "data.sample_rate is 100",
-     "give a value greater than or equal to 4000"),
-    ('path = "clips"', 'path = "clips"\nfit = "loudset"', "data.fit is 'loudset'",
-     "did you mean 'loudest'? allowed: centre, loudest, start"),
-    ('path = "clips"', 'path = "clips"\ngroups = "age"', "data.groups is 'age'", "give a list in [ ]"),
-    ("[0.6, 0.2, 0.2]", "[0.6, 0.2, 0.1]", "data.split.fractions is [0.6, 0.2, 0.1]",
-     "three positive shares that sum to 1"),
-    ('name = "clicks"', 'name = "My Clicks"', "name is 'My Clicks'", "use a to z, 0 to 9, _ and - only"),
-    ('name = "clicks"', 'name = "clicks"\nseed = true', "seed is True", "give a whole number"),
-    ("keep = 0.5", "keep = 0.5\n[teacher]\nhead = 1", "teacher.head is 1", "give true or false"),
-    ("[prune]\nkeep = 0.5", "[augment]\nnoise_snr_db = [10.0]", "augment.noise_snr_db is [10.0]", "at least 2 items"),
-])
+@pytest.mark.parametrize(
+    ("good", "bad", "what", "fix"),
+    [
+        ('path = "clips"', "path = 3", "data.path is 3", "give a text in quotes"),
+        ('path = "clips"', 'path = "clips"\nsample_rate = "16k"', "data.sample_rate is '16k'", "give a whole number"),
+        (
+            'path = "clips"',
+            'path = "clips"\nsample_rate = 100',
+            "data.sample_rate is 100",
+            "give a value greater than or equal to 4000",
+        ),
+        (
+            'path = "clips"',
+            'path = "clips"\nfit = "loudset"',
+            "data.fit is 'loudset'",
+            "did you mean 'loudest'? allowed: centre, loudest, start",
+        ),
+        ('path = "clips"', 'path = "clips"\ngroups = "age"', "data.groups is 'age'", "give a list in [ ]"),
+        (
+            "[0.6, 0.2, 0.2]",
+            "[0.6, 0.2, 0.1]",
+            "data.split.fractions is [0.6, 0.2, 0.1]",
+            "three positive shares that sum to 1",
+        ),
+        ('name = "clicks"', 'name = "My Clicks"', "name is 'My Clicks'", "use a to z, 0 to 9, _ and - only"),
+        ('name = "clicks"', 'name = "clicks"\nseed = true', "seed is True", "give a whole number"),
+        ("keep = 0.5", "keep = 0.5\n[teacher]\nhead = 1", "teacher.head is 1", "give true or false"),
+        (
+            "[prune]\nkeep = 0.5",
+            "[augment]\nnoise_snr_db = [10.0]",
+            "augment.noise_snr_db is [10.0]",
+            "at least 2 items",
+        ),
+    ],
+)
 def test_a_wrong_value_is_answered_with_itself_and_what_is_allowed(tmp_path, good, bad, what, fix):
     error = _refusal(tmp_path, GOOD.replace(good, bad))
     assert error.what == what

@@ -8,7 +8,7 @@ import torch
 
 from edgecomp.errors import BundleError, PlanError
 from edgecomp.runtimes import import_runtime, runtime_for, runtimes
-from edgecomp.students import freeze
+from edgecomp.students.student import freeze
 from tests.small_students import lively_student, probabilities, sounds
 
 torch.set_num_threads(1)

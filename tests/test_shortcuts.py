@@ -26,11 +26,11 @@ def test_the_auroc_is_that_of_scikit_learn(labels, strength):
     for value, clip in zip(values, clips, strict=True):
         if clip.split == "train":
             counts[value][int(clip.label[1])] += 1
-    held = [(counts[v] / counts[v].sum(), int(c.label[1])) for v, c in zip(values, clips, strict=True)
-            if c.split != "train"]
+    held = [
+        (counts[v] / counts[v].sum(), int(c.label[1])) for v, c in zip(values, clips, strict=True) if c.split != "train"
+    ]
     chance, y = np.array([c for c, _ in held]), np.array([t for _, t in held])
-    want = (roc_auc_score(y, chance[:, 1]) if labels == 2 else
-            roc_auc_score(np.eye(labels)[y], chance, average="macro"))
+    want = roc_auc_score(y, chance[:, 1]) if labels == 2 else roc_auc_score(np.eye(labels)[y], chance, average="macro")
     got = score_column("column", values, clips)
     assert got.auroc == pytest.approx(want, abs=1e-12)
     assert got.low <= got.auroc <= got.high and got.clips == len(y)
@@ -56,8 +56,9 @@ def test_values_that_training_never_met_score_as_chance():
 
 
 def test_one_label_in_the_held_out_splits_gives_no_score():
-    clips = [Clip(f"{i}.wav", "a" if i >= 20 else "ab"[i % 2], "train" if i < 20 else "test", None, {})
-             for i in range(40)]
+    clips = [
+        Clip(f"{i}.wav", "a" if i >= 20 else "ab"[i % 2], "train" if i < 20 else "test", None, {}) for i in range(40)
+    ]
     assert score_column("column", ["x"] * 40, clips) is None
 
 

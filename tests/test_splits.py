@@ -12,8 +12,9 @@ from edgecomp.errors import DataError
 from edgecomp.recipe import Split
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
-drawn_clips = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(0, 30)),
-                       min_size=1, max_size=60)
+drawn_clips = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(0, 30)), min_size=1, max_size=60
+)
 
 
 def clip(number, label="a", subject=None, split=""):
@@ -49,8 +50,14 @@ def test_another_seed_gives_another_split():
 def test_labels_keep_their_proportions_where_clips_are_drawn():
     clips = [clip(n, "a" if n < 200 else "b") for n in range(300)]
     sizes = Counter((c.split, c.label) for c in draw(clips, {}, SHARES, 0))
-    assert sizes == {("train", "a"): 140, ("validation", "a"): 30, ("test", "a"): 30,
-                     ("train", "b"): 70, ("validation", "b"): 15, ("test", "b"): 15}
+    assert sizes == {
+        ("train", "a"): 140,
+        ("validation", "a"): 30,
+        ("test", "a"): 30,
+        ("train", "b"): 70,
+        ("validation", "b"): 15,
+        ("test", "b"): 15,
+    }
 
 
 def test_labels_come_close_to_their_proportions_where_subjects_are_drawn():

@@ -197,7 +197,8 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_kept(store, monkeypatch):
     assert str(caught.value) == (
         "the disk is full; nothing half-written was kept\n"
         f"  where: {store.folder}\n"
-        "  fix:   free some space or give another --build folder, and run the same command again")
+        "  fix:   free some space or give another --build folder, and run the same command again"
+    )
     assert caught.value.exit_code == 1
     assert store.find("distil", KEY) is None
     assert not list((store.folder / "making").iterdir())

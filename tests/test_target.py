@@ -35,8 +35,17 @@ def _refusal(folder: Path, text: str) -> TargetError:
 
 
 def test_the_field_devices_are_all_there():
-    assert set(NAMES) >= {"redmi-7a", "galaxy-a05s", "redmi-note-9", "galaxy-tab-a7", "raspberry-pi-zero-2w",
-                          "raspberry-pi-4", "raspberry-pi-5", "x86-tablet", "host"}
+    assert set(NAMES) >= {
+        "redmi-7a",
+        "galaxy-a05s",
+        "redmi-note-9",
+        "galaxy-tab-a7",
+        "raspberry-pi-zero-2w",
+        "raspberry-pi-4",
+        "raspberry-pi-5",
+        "x86-tablet",
+        "host",
+    }
 
 
 @pytest.fixture(params=NAMES)
@@ -95,9 +104,8 @@ def test_an_unknown_target_is_answered_with_the_nearest_name(tmp_path):
     with pytest.raises(TargetError) as caught:
         read_target("pixle", tmp_path)
     assert str(caught.value) == (
-        "unknown target 'pixle'\n"
-        f"  where: {tmp_path}\n"
-        "  fix:   did you mean 'pixel'? allowed: pixel, tablet")
+        f"unknown target 'pixle'\n  where: {tmp_path}\n  fix:   did you mean 'pixel'? allowed: pixel, tablet"
+    )
 
 
 def test_a_missing_file_is_not_taken_for_a_name(tmp_path):
@@ -111,7 +119,8 @@ def test_an_unknown_key_is_answered_with_its_path_and_the_allowed_ones(tmp_path)
     assert str(error) == (
         "unknown key 'latencyms'\n"
         f"  where: {tmp_path / 'pixel.toml'} [budget] latencyms\n"
-        "  fix:   did you mean 'latency_ms'? allowed: latency_ms, max_loss, model_bytes, peak_memory_mb")
+        "  fix:   did you mean 'latency_ms'? allowed: latency_ms, max_loss, model_bytes, peak_memory_mb"
+    )
 
 
 def test_an_unknown_key_inside_a_list_of_tables_names_that_tables_keys(tmp_path):
@@ -120,12 +129,15 @@ def test_an_unknown_key_inside_a_list_of_tables_names_that_tables_keys(tmp_path)
     assert error.fix == "did you mean 'ghz'? allowed: core, count, dot_product, ghz"
 
 
-@pytest.mark.parametrize(("good", "bad", "what", "fix"), [
-    ("ram_mb = 2048", 'ram_mb = "2 GB"', "hardware.ram_mb is '2 GB'", "a whole number"),
-    ("latency_ms = 20", "latency_ms = -1", "budget.latency_ms is -1", "greater than 0"),
-    ('isa = "aarch64"', 'isa = "arm"', "hardware.isa is 'arm'", "allowed: aarch64, any, armv7, x86_64"),
-    ('summary = "a phone"', "summary = 3", "summary is 3", "text"),
-])
+@pytest.mark.parametrize(
+    ("good", "bad", "what", "fix"),
+    [
+        ("ram_mb = 2048", 'ram_mb = "2 GB"', "hardware.ram_mb is '2 GB'", "a whole number"),
+        ("latency_ms = 20", "latency_ms = -1", "budget.latency_ms is -1", "greater than 0"),
+        ('isa = "aarch64"', 'isa = "arm"', "hardware.isa is 'arm'", "allowed: aarch64, any, armv7, x86_64"),
+        ('summary = "a phone"', "summary = 3", "summary is 3", "text"),
+    ],
+)
 def test_a_wrong_value_is_answered_with_itself_and_what_is_allowed(tmp_path, good, bad, what, fix):
     error = _refusal(tmp_path, GOOD.replace(good, bad))
     assert error.what == what

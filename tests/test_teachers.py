@@ -81,6 +81,7 @@ def _is_a_teacher(teacher, dataset: Dataset, store: Store, waves: np.ndarray) ->
 
 # the folder
 
+
 def test_a_kind_is_a_file_that_defines_load():
     assert kinds() == ["litert", "onnx", "torch", "transformers"]
 
@@ -92,15 +93,22 @@ def test_an_unknown_kind_names_the_nearest(tmp_path, data):
     assert "did you mean 'litert'? allowed: litert, onnx, torch, transformers" in str(error.value)
 
 
-@pytest.mark.parametrize("answers, said", [
-    ([[0.5, np.nan, 0.5]], "not finite for 1 of 1 clips"), ([[0.5, 0.5]], "gives 2 outputs for 3 labels"),
-    ([[0.9, 0.9, 0.9]], "rows sum to 2.7"), ([[1.5, -0.5, 0.0]], "smallest value -0.5")])
+@pytest.mark.parametrize(
+    "answers, said",
+    [
+        ([[0.5, np.nan, 0.5]], "not finite for 1 of 1 clips"),
+        ([[0.5, 0.5]], "gives 2 outputs for 3 labels"),
+        ([[0.9, 0.9, 0.9]], "rows sum to 2.7"),
+        ([[1.5, -0.5, 0.0]], "smallest value -0.5"),
+    ],
+)
 def test_answers_that_are_no_probabilities_are_refused(answers, said):
     with pytest.raises(TeacherError, match=said):
         checked_probabilities(np.array(answers, np.float32), ("a", "b", "c"), "here")
 
 
 # torch
+
 
 def _torch_task(folder: Path, data: Path, more: str = "", code: str = TEACHER) -> tuple[Recipe, Dataset, Store]:
     task = _task(folder, data, f'kind = "torch"\n{more}' + TRAIN)
@@ -140,8 +148,10 @@ def test_training_never_hears_the_test_split(tmp_path, data, monkeypatch):
 
     recipe, dataset, store = _torch_task(tmp_path, data)
     heard = []
-    monkeypatch.setattr("edgecomp.data.manifest.waveforms",
-                        lambda part, store: (heard.extend(c.split for c in part.clips), waveforms(part, store))[1])
+    monkeypatch.setattr(
+        "edgecomp.data.manifest.waveforms",
+        lambda part, store: (heard.extend(c.split for c in part.clips), waveforms(part, store))[1],
+    )
     train(recipe, dataset, store)
     assert set(heard) == {"train", "validation"}
 
@@ -184,12 +194,19 @@ def test_another_seed_or_code_is_another_teacher(tmp_path, data, trained):
     recipe, dataset, store = _torch_task(tmp_path, data, code=TEACHER.replace("16, 64, 16", "16, 80, 16"))
     assert load_teacher(recipe, dataset, store).fingerprint != trained[1].fingerprint
     from edgecomp.teachers.torch import train
+
     assert train(recipe, dataset, store) != train(recipe.model_copy(update={"seed": 1}), dataset, store)
 
 
-@pytest.mark.parametrize("code, said", [
-    ("x = 1", "AttributeError"), ("def build(*a): return 3", "build() returned a int"),
-    ("import no_such_package", "ModuleNotFoundError"), ("def build(*a): 1 / 0", "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("x = 1", "AttributeError"),
+        ("def build(*a): return 3", "build() returned a int"),
+        ("import no_such_package", "ModuleNotFoundError"),
+        ("def build(*a): 1 / 0", "ZeroDivisionError"),
+    ],
+)
 def test_a_teacher_file_that_fails_says_how(tmp_path, data, code, said):
     with pytest.raises(TeacherError) as error:
         load_teacher(*_torch_task(tmp_path, data, code=code))
@@ -204,6 +221,7 @@ def test_weights_that_do_not_fit_or_are_pickled_are_refused(tmp_path, data, trai
     with pytest.raises(TeacherError, match="not readable as safetensors"):
         load_teacher(*task)
     from safetensors.torch import save_file
+
     save_file({"listen.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(TeacherError, match="the weights do not fit the teacher"):
         load_teacher(*task)
@@ -220,7 +238,7 @@ def test_every_task_with_a_torch_teacher_builds_a_far_larger_net_than_a_student(
     import torch
 
     from edgecomp.shipped import shipped
-    from edgecomp.students.front_end import LogMel
+    from edgecomp.students.log_mel import LogMel
     from edgecomp.teachers.residual_net import ResidualNet
 
     files = sorted(shipped("models").glob("*/teacher.py"))
@@ -249,17 +267,19 @@ def test_masks_hide_spans_of_each_clip_alone():
 
 # windows
 
+
 def test_windows_hear_every_sample():
     for samples, window, hop in ((80_000, 15_600, 7_800), (10, 4, 4), (9, 4, 3), (5, 5, 5), (3, 5, 5), (11, 4, 2)):
         starts = window_starts(samples, window, hop)
         heard = np.zeros(max(samples, window), bool)
         for start in starts:
             assert start == 0 or start + window <= samples
-            heard[start:start + window] = True
+            heard[start : start + window] = True
         assert heard.all() and list(starts) == sorted(set(starts))
 
 
 # onnx
+
 
 def _write_onnx(file: Path, length: int | None, *, outputs: int = 3, softmax: bool = False, bad: bool = False) -> Path:
     """Write a model of one waveform: the mean power at some tones, times 50."""
@@ -270,18 +290,27 @@ def _write_onnx(file: Path, length: int | None, *, outputs: int = 3, softmax: bo
     tones = [list(TONES_HZ.values())[k % 3] + 7 * (k // 3) for k in range(outputs)]
     waves = np.stack([f(2 * np.pi * hz * time) for hz in tones for f in (np.cos, np.sin)])[:, None].astype(np.float32)
     pairs = np.kron(np.eye(outputs), np.ones((2, 1))).astype(np.float32) / 1000 * (np.nan if bad else 1)
-    nodes = [helper.make_node("Unsqueeze", ["sound", "one"], ["channel"]),
-             helper.make_node("Conv", ["channel", "waves"], ["parts"], strides=[500]),
-             helper.make_node("Mul", ["parts", "parts"], ["power"]),
-             helper.make_node("ReduceMean", ["power", "two"], ["mean"], keepdims=0),
-             helper.make_node("MatMul", ["mean", "pairs"], ["scores"])]
+    nodes = [
+        helper.make_node("Unsqueeze", ["sound", "one"], ["channel"]),
+        helper.make_node("Conv", ["channel", "waves"], ["parts"], strides=[500]),
+        helper.make_node("Mul", ["parts", "parts"], ["power"]),
+        helper.make_node("ReduceMean", ["power", "two"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "pairs"], ["scores"]),
+    ]
     if softmax:
         nodes.append(helper.make_node("Softmax", ["scores"], ["answer"]))
     graph = helper.make_graph(
-        nodes, "tones", [helper.make_tensor_value_info("sound", TensorProto.FLOAT, [1, length or "n"])],
+        nodes,
+        "tones",
+        [helper.make_tensor_value_info("sound", TensorProto.FLOAT, [1, length or "n"])],
         [helper.make_tensor_value_info("answer" if softmax else "scores", TensorProto.FLOAT, [1, outputs])],
-        [numpy_helper.from_array(np.array([1]), "one"), numpy_helper.from_array(np.array([2]), "two"),
-         numpy_helper.from_array(waves, "waves"), numpy_helper.from_array(pairs, "pairs")])
+        [
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.array([2]), "two"),
+            numpy_helper.from_array(waves, "waves"),
+            numpy_helper.from_array(pairs, "pairs"),
+        ],
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
     return file
 
@@ -307,7 +336,7 @@ def test_a_longer_clip_is_the_mean_over_its_windows(tmp_path, data):
     file = _write_onnx(tmp_path / "m.onnx", 2000, softmax=True)
     task = _task(tmp_path, data, 'kind = "onnx"\npath = "m.onnx"\nhop_s = 0.2')
     waves = _waves(*task[1:])
-    wanted = np.mean([_direct(file, waves[:, start:start + 2000]) for start in (0, 1600, 2000)], axis=0)
+    wanted = np.mean([_direct(file, waves[:, start : start + 2000]) for start in (0, 1600, 2000)], axis=0)
     assert np.abs(_is_a_teacher(load_teacher(*task), *task[1:], waves) - wanted).max() < 1e-6
 
 
@@ -324,17 +353,23 @@ def test_a_head_turns_many_scores_into_the_recipes_labels(tmp_path, data):
 def test_a_head_is_fitted_without_the_test_split(tmp_path, data, monkeypatch):
     _write_onnx(tmp_path / "m.onnx", None, outputs=6)
     heard = []
-    monkeypatch.setattr("edgecomp.data.manifest.waveforms",
-                        lambda part, store: (heard.extend(c.split for c in part.clips), waveforms(part, store))[1])
+    monkeypatch.setattr(
+        "edgecomp.data.manifest.waveforms",
+        lambda part, store: (heard.extend(c.split for c in part.clips), waveforms(part, store))[1],
+    )
     load_teacher(*_task(tmp_path, data, 'kind = "onnx"\npath = "m.onnx"\nhead = true'))
     assert set(heard) == {"train", "validation"}
 
 
-@pytest.mark.parametrize("model, teacher, said", [
-    ({"length": None, "outputs": 4}, "", "the model has 4 outputs and the recipe 3 labels"),
-    ({"length": 2000}, "window_s = 0.4", "window_s = 0.25, or leave it out"),
-    ({"length": 2000}, "hop_s = 0.3", "no sample may go unheard"),
-    ({"length": 2000, "bad": True}, "", "not finite for")])
+@pytest.mark.parametrize(
+    "model, teacher, said",
+    [
+        ({"length": None, "outputs": 4}, "", "the model has 4 outputs and the recipe 3 labels"),
+        ({"length": 2000}, "window_s = 0.4", "window_s = 0.25, or leave it out"),
+        ({"length": 2000}, "hop_s = 0.3", "no sample may go unheard"),
+        ({"length": 2000, "bad": True}, "", "not finite for"),
+    ],
+)
 def test_a_black_box_that_does_not_fit_says_what_would(tmp_path, data, model, teacher, said):
     _write_onnx(tmp_path / "m.onnx", **model)
     task = _task(tmp_path, data, f'kind = "onnx"\npath = "m.onnx"\n{teacher}')
@@ -358,6 +393,7 @@ def test_a_missing_file_is_named(tmp_path, data, kind):
 
 # litert
 
+
 def test_yamnet_with_a_head_hears_the_tones(tmp_path, data):
     from ai_edge_litert.interpreter import Interpreter
 
@@ -374,6 +410,7 @@ def test_yamnet_with_a_head_hears_the_tones(tmp_path, data):
     interpreter.invoke()
     scores = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     from edgecomp.teachers.head import read_head
+
     head = read_head(next((task[2].folder / "done").glob("teacher-head-*/head.safetensors")))
     assert np.abs(head(scores)[0] - answers[0]).max() < 1e-5
 
@@ -403,8 +440,16 @@ def _write_transformers(folder: Path, kind: str, labels: list[str], rate: int = 
     else:
         extractor = transformers.Wav2Vec2FeatureExtractor(sampling_rate=rate, do_normalize=True)
         config = transformers.Wav2Vec2Config(
-            **SMALL, conv_dim=(16, 16), conv_stride=(5, 4), conv_kernel=(10, 8), num_feat_extract_layers=2,
-            num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, classifier_proj_size=16, **names)
+            **SMALL,
+            conv_dim=(16, 16),
+            conv_stride=(5, 4),
+            conv_kernel=(10, 8),
+            num_feat_extract_layers=2,
+            num_conv_pos_embeddings=8,
+            num_conv_pos_embedding_groups=2,
+            classifier_proj_size=16,
+            **names,
+        )
         model = transformers.Wav2Vec2ForSequenceClassification(config)
     with torch.no_grad():  # random nets hardly move: make them say different things
         model.classifier.weight.mul_(60) if kind != "ast" else model.classifier.dense.weight.mul_(60)
@@ -420,8 +465,10 @@ def _asked_directly(folder: Path, waves: np.ndarray, order: list[int]) -> np.nda
     model = transformers.AutoModelForAudioClassification.from_pretrained(folder).eval()
     extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
     with torch.inference_mode():
-        logits = [model(**extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt")).logits[0, order]
-                  for wave in waves]
+        logits = [
+            model(**extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt")).logits[0, order]
+            for wave in waves
+        ]
     return torch.softmax(torch.stack(logits), 1).numpy()
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from edgecomp.errors import EdgecompError
-from edgecomp.students import Student
-from edgecomp.training import Fitted, Objective, Schedule, _Inputs, _masked, _rate, distillation_loss, fit, unfit
+from edgecomp.schedule import Objective, Schedule, unfit
+from edgecomp.students.student import Student
+from edgecomp.training import Fitted, _Inputs, _masked, _rate, distillation_loss, fit
 from tests.small_students import SmallTask, lively_student
 
 torch.set_num_threads(1)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.students import Frozen
 from edgecomp.students.front_end import FLOOR, frame_blocks, tables
-from edgecomp.students.net import FEATURES, Layer, same_padding, shapes
+from edgecomp.students.layers import FEATURES, Layer, same_padding, shapes
 from edgecomp.students.quantisation import Scale, bias_in_int32, weights_in_int8
+from edgecomp.students.student import Frozen
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for the ONNX Runtime of 2022 in an app; nothing newer is needed."""

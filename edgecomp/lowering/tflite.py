@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgecomp.lowering.flatbuffer import TfliteGraph
-from edgecomp.students import Frozen
 from edgecomp.students.front_end import FLOOR, FrontEnd, frame_blocks, tables
-from edgecomp.students.net import FEATURES, Layer, shapes
+from edgecomp.students.layers import FEATURES, Layer, shapes
 from edgecomp.students.quantisation import bias_in_int32, weights_in_int8
+from edgecomp.students.student import Frozen
 
 
 def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:

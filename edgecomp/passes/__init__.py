@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from edgecomp.artifact import Artifact, Port, Signature, Step, content_hash
-from edgecomp.students import Student, StudentConfig, save_student
+from edgecomp.schedule import Objective, Schedule, unfit
+from edgecomp.students import StudentConfig
 from edgecomp.task import Task
+
+if TYPE_CHECKING:
+    from edgecomp.students.student import Student
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,53 @@ def student_artifact(
     step: object, student: Student, run: Run, before: Artifact | None, facts: dict[str, Any]
 ) -> Artifact:
     """Save a student into the run's folder and return the artifact that follows `before`."""
+    from edgecomp.students.student import save_student
+
     folder = run.folder / "student"
     folder.mkdir()
     save_student(student, folder)
     made = Step(name_of(step), asdict(step), facts, before.hash if before else "", content_hash(folder), run.seed)
     return Artifact("torch", folder, signature_of(student.config), (*(before.trail if before else ()), made))
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What the passes that train have in common; see schedule.Schedule and schedule.Objective for the settings."""
+
+    takes: ClassVar[str] = "torch"
+    gives: ClassVar[str | None] = "torch"
+    said: ClassVar[str] = "learning"
+    epochs: int = 60
+    label_weight: float = 0.1
+    temperature: float = 2.0
+    batch: int = 64
+    learning_rate: float = 4e-3
+    weight_decay: float = 2e-3
+    patience: int = 0
+    mask: float = 0.2
+
+    @property
+    def objective(self) -> Objective:
+        """Return what the student is pulled towards."""
+        return Objective(self.label_weight, self.temperature)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Return how long and how fast it learns."""
+        return Schedule(self.epochs, self.batch, self.learning_rate, self.weight_decay, self.patience, self.mask)
+
+    def refuse(self, model: Artifact | None, run: Run) -> str | None:
+        if self.label_weight < 1 and run.task.recipe.teacher.outputs_may_train == "no":
+            return (
+                "the recipe says that the teacher's outputs may not train another model ([teacher] outputs_may_train)"
+            )
+        return unfit(self.objective, self.schedule)
+
+    def __call__(self, model: Artifact, run: Run) -> Artifact:
+        from edgecomp.students.student import load_student
+        from edgecomp.training import fit
+
+        student = load_student(model.path)
+        said = "learning from labels" if self.label_weight == 1 else self.said
+        fitted = fit(student, run.task, self.objective, self.schedule, seed=run.seed, said=said)
+        return student_artifact(self, student, run, model, asdict(fitted))

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from edgecomp.artifact import Artifact
 from edgecomp.passes import Run, student_artifact
-from edgecomp.students import StudentConfig, import_family, random_student
+from edgecomp.students import StudentConfig
+from edgecomp.students.families import import_family
 from edgecomp.students.front_end import FrontEnd
 
 SMALLEST_STD = 0.1
@@ -38,6 +39,8 @@ class Build:
 
     def __call__(self, model: Artifact | None, run: Run) -> Artifact:
         import torch
+
+        from edgecomp.students.student import random_student
 
         widths = self.widths or import_family(self.family).WIDTHS
         config = StudentConfig(self.family, tuple(widths), run.task.dataset.labels, self.front_end)

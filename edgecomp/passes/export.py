@@ -8,7 +8,6 @@ from typing import ClassVar
 from edgecomp.artifact import Artifact, Step, content_hash, to_json
 from edgecomp.passes import Run, name_of
 from edgecomp.runtimes import import_runtime, runtimes
-from edgecomp.students import freeze, load_student, quantisation_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Export:
         )
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
+        from edgecomp.students.student import freeze, load_student, quantisation_of
+
         runtime = import_runtime(self.runtime)
         student = load_student(model.path)
         told = {

@@ -7,9 +7,7 @@ from typing import ClassVar
 
 from edgecomp.artifact import Artifact
 from edgecomp.passes import Run, student_artifact
-from edgecomp.students import load_student, parameters
-from edgecomp.students.net import macs
-from edgecomp.students.pruning import channel_importance, kept_channels, without_channels
+from edgecomp.students.layers import macs, parameters
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,9 @@ class Prune:
         import numpy as np
         import torch
 
+        from edgecomp.students.pruning import channel_importance, kept_channels, without_channels
+        from edgecomp.students.student import load_student
+
         student = load_student(model.path)
         chosen = np.random.default_rng([run.seed, 5]).permutation(len(run.task.targets("train")))[: self.clips]
         features = torch.from_numpy(run.task.features("train", student.config.front_end)[chosen])
@@ -52,7 +53,7 @@ class Prune:
             "widths": smaller.config.widths,
             "body_macs_before": work[0],
             "body_macs": work[1],
-            "parameters_before": parameters(student),
-            "parameters": parameters(smaller),
+            "parameters_before": parameters(student.config.layers),
+            "parameters": parameters(smaller.config.layers),
         }
         return student_artifact(self, smaller, run, model, facts)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edgecomp.artifact import Artifact, Step, content_hash
 from edgecomp.passes import Run, name_of
-from edgecomp.students import load_student
 from edgecomp.students.quantisation import Quantisation, Scale, fake, scale_for, simulate
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ class Quantise:
         import numpy as np
         import torch
 
-        from edgecomp.students.net import FEATURES, activations
+        from edgecomp.students.layers import FEATURES
+        from edgecomp.students.net import activations
+        from edgecomp.students.student import load_student
 
         student = load_student(model.path)
         config, weights = student.config, student.body.folded()

@@ -12,7 +12,7 @@ from edgecomp.errors import BundleError
 from edgecomp.progress import quiet_libraries
 
 if TYPE_CHECKING:
-    from edgecomp.students import Frozen
+    from edgecomp.students.student import Frozen
 
 FORM = "tflite"
 SUFFIX = ".tflite"

@@ -11,7 +11,7 @@ import numpy as np
 from edgecomp.errors import BundleError
 
 if TYPE_CHECKING:
-    from edgecomp.students import Frozen
+    from edgecomp.students.student import Frozen
 
 FORM = "onnx"
 SUFFIX = ".onnx"

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgecomp.students import Student, StudentConfig
-from edgecomp.students.net import FEATURES, Layer, apply, macs
+from edgecomp.students import StudentConfig
+from edgecomp.students.layers import FEATURES, Layer, macs
+from edgecomp.students.net import apply
+from edgecomp.students.student import Student
 
 
 def channel_importance(student: Student, features: Tensor, targets: Tensor) -> dict[int, Tensor]:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from edgecomp.artifact import to_json
-from edgecomp.students.net import FEATURES, Layer, Weights, apply
+from edgecomp.students.layers import FEATURES, Layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgecomp.students.net import Weights
 
 LOWEST, HIGHEST = -128, 127
 
@@ -83,12 +87,16 @@ def bias_in_int32(bias: Tensor, input_scale: float, steps: np.ndarray) -> np.nda
 
 def fake(x: Tensor, scale: Scale) -> Tensor:
     """Return the values that int8 storage would give back."""
-    stored = torch.clamp(torch.round(x / scale.scale) + scale.zero, LOWEST, HIGHEST)
+    stored = ((x / scale.scale).round() + scale.zero).clamp(LOWEST, HIGHEST)
     return (stored - scale.zero) * scale.scale
 
 
 def fake_layer(held: Weights, input_scale: float, bits: int) -> Weights:
     """Return weight and bias as int8 and int32 storage would give them back."""
+    import torch
+
+    from edgecomp.students.net import Weights
+
     stored, steps = weights_in_int8(held.weight, bits)
     weight = stored.astype(np.float32) * steps.reshape((-1,) + (1,) * (held.weight.ndim - 1))
     bias = bias_in_int32(held.bias, input_scale, steps) * (np.float64(input_scale) * steps)
@@ -102,6 +110,8 @@ def simulate(
 
     Rounds what int8 rounds, biases too: a bias off by a part of a step tips values that lie between two bytes.
     """
+    from edgecomp.students.net import apply
+
     scales = quantisation.activations
     seen = {FEATURES: features.unsqueeze(1)}
     for layer in layers:

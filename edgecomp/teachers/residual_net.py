@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgecomp.students.front_end import FrontEnd, LogMel
+from edgecomp.students.front_end import FrontEnd
+from edgecomp.students.log_mel import LogMel
 
 TIME_MASK, BAND_MASK = 0.2, 0.15
 """Longest mask as a share of the frames and of the bands; two of each are drawn for a clip."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecomp import __version__
-from edgecomp.artifact import content_hash, text_hash
-from edgecomp.code import load_code
+from edgecomp.artifact import content_hash, text_hash, to_json
+from edgecomp.code import code_hash, load_code
 from edgecomp.errors import EdgecompError, TeacherError
 from edgecomp.progress import say
 from edgecomp.store import Store, clear_errors, write_atomically
@@ -29,25 +30,26 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
 
     raises: TeacherError where the file has no build(), or the weights do not fit it
     """
-    import torch
-
+    net = _described(recipe, dataset, store)
     weights = _beside(recipe)
     weights = weights if weights is not None and weights.exists() else _trained(recipe, dataset, store)
-    module = build(recipe, dataset)
-    _fill(module, weights)
     fingerprint = text_hash(
         "torch",
         EXPORT,
         content_hash(recipe.folder / recipe.teacher.path),
-        _structure(module),
+        net["structure"],
         content_hash(weights),
         dataset.labels,
-        torch.__version__,
+        version("torch"),
         __version__,
     )
 
     def export(folder: Path) -> None:
-        export_onnx(torch.nn.Sequential(module, torch.nn.Softmax(dim=1)), (1, dataset.samples), folder / "teacher.onnx")
+        from torch import nn
+
+        module = build(recipe, dataset)
+        _fill(module, weights)
+        export_onnx(nn.Sequential(module, nn.Softmax(dim=1)), (1, dataset.samples), folder / "teacher.onnx")
 
     path = store.make("teacher-onnx", fingerprint, export) / "teacher.onnx"
 
@@ -55,17 +57,16 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
         session = open_onnx(path)
         return lambda clip: session.run(None, {"waveform": clip[None]})[0][0]
 
-    parameters = sum(p.numel() for p in module.parameters())
     facts = {
         "kind": "torch",
-        "parameters": parameters,
+        "parameters": net["parameters"],
         "bytes": path.stat().st_size,
         "weights_hash": content_hash(weights),
         "licence": recipe.teacher.licence,
         "outputs_may_train": recipe.teacher.outputs_may_train,
         "validation": _said(weights),
     }
-    name = recipe.teacher.name or f"{type(module).__name__}, {parameters / 1e6:.1f} M parameters"
+    name = recipe.teacher.name or f"{net['kind']}, {net['parameters'] / 1e6:.1f} M parameters"
     return FileTeacher(name, dataset.labels, fingerprint, facts, path, "onnx", path.stat().st_size, open_session)
 
 
@@ -123,7 +124,6 @@ def build(recipe: Recipe, dataset: Dataset) -> nn.Module:
 
 def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
     """Return trained weights from the store, training them first where they are not there."""
-    module = build(recipe, dataset)
     file = recipe.folder / recipe.teacher.path
     settings = recipe.teacher.train
     heard = [(clip.content, clip.label, split) for split in ("train", "validation") for clip in dataset.of(split).clips]
@@ -131,7 +131,7 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
         "teacher",
         PROCEDURE,
         file.read_text(encoding="utf-8"),
-        _structure(module),
+        _described(recipe, dataset, store)["structure"],
         recipe.seed,
         settings.epochs,
         settings.batch,
@@ -167,7 +167,7 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
             dataset.sample_rate,
         )
         checkpoint = store.folder / "training" / f"{key[:32]}.safetensors"
-        state, score = fit(module, examples, settings, seed=recipe.seed, checkpoint=checkpoint)
+        state, score = fit(build(recipe, dataset), examples, settings, seed=recipe.seed, checkpoint=checkpoint)
         measure = "AUROC" if examples.classes == 2 else "accuracy"
         said = {
             "epoch": score.epoch,
@@ -190,6 +190,33 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
 
 def _beside(recipe: Recipe) -> Path | None:
     return recipe.folder / recipe.teacher.weights if recipe.teacher.weights else None
+
+
+def _described(recipe: Recipe, dataset: Dataset, store: Store) -> dict[str, Any]:
+    """Return what the recipe's module is (structure, parameters, kind), without building it anew where its code is unchanged."""
+    beside = sorted(file for file in recipe.folder.glob("*.py") if file.is_file())
+    key = text_hash(
+        "teacher-net",
+        recipe.teacher.path,
+        *(content_hash(file) for file in beside),
+        code_hash("teachers", "students"),
+        len(dataset.labels),
+        dataset.sample_rate,
+        dataset.samples,
+        version("torch"),
+        __version__,
+    )
+
+    def make(folder: Path) -> None:
+        module = build(recipe, dataset)
+        net = {
+            "structure": _structure(module),
+            "parameters": sum(p.numel() for p in module.parameters()),
+            "kind": type(module).__name__,
+        }
+        (folder / "net.json").write_text(to_json(net), encoding="utf-8")
+
+    return json.loads((store.make("teacher-net", key, make) / "net.json").read_text(encoding="utf-8"))
 
 
 def _structure(module: nn.Module) -> str:
@@ -242,6 +269,6 @@ def _said(weights: Path) -> object:
     """Return what the training wrote of its validation, or None."""
     from safetensors import safe_open
 
-    with safe_open(weights, "pt") as kept:
+    with safe_open(weights, "np") as kept:
         said = (kept.metadata() or {}).get("edgecomp")
     return json.loads(said) if said else None

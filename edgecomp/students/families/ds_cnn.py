@@ -3,7 +3,7 @@
 source: Zhang et al. 2017, arXiv:1711.07128; the strides and widths are ours
 """
 
-from edgecomp.students.net import FEATURES, Layer
+from edgecomp.students.layers import FEATURES, Layer
 
 WIDTHS = (32, 48, 48, 64, 64)
 """Channels of the stem and of each block."""

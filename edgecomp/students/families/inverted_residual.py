@@ -4,7 +4,7 @@ Without squeeze-excite and hard-swish, which int8 runtimes run slower than float
 source: Sandler et al. 2018, arXiv:1801.04381; ReLU instead of ReLU6, the strides and widths are ours
 """
 
-from edgecomp.students.net import FEATURES, Layer
+from edgecomp.students.layers import FEATURES, Layer
 
 WIDTHS = (24, 24, 64, 32, 96, 96, 48, 128, 64)
 """The stem; then for the trunk of each stage its channels, followed by the expansion of each of its blocks."""
