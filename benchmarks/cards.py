@@ -121,13 +121,7 @@ def results(report: dict) -> str:
         f"{student['body_macs'] / 1e6:.2f} M multiply-accumulates a clip in the body, "
         f"{student['front_end_macs'] / 1e6:.2f} M in the front end.",
     ]
-    if report["groups"]:
-        parts += [
-            f"Within each group, {_word(metric)} on the test split:",
-            _table(
-                ("group", "value", "clips", "teacher", "ships"), [_group_row(row, metric) for row in report["groups"]]
-            ),
-        ]
+    parts += _audit(report)
     if report["decision"]["rule"] == "threshold":
         parts.append(_threshold(report["decision"]))
     gates = (f"{'passed' if gate['passed'] else '**failed**'}: {gate['text']}" for gate in report["gates"])
@@ -149,12 +143,60 @@ def _stage_row(stage: dict, file: dict, metric: str) -> list[str]:
     ]
 
 
-def _group_row(row: dict, metric: str) -> list[str]:
-    models = (
-        _value(row[model], metric) + _between(row[model], metric) if row[model].get(metric) else "one label only"
-        for model in ("teacher", "ships")
+KINDS = ("all", "class", "group", "rare classes", "teacher unsure", "length", "loudness")
+"""Slices that a card lists; combinations and single subjects stand in the report."""
+
+
+def _audit(report: dict) -> list[str]:
+    """Return what the audit found: slices with their verdicts, calibration, deferral, and the worst corruptions."""
+    audit, calibration, deferral = (report[key] for key in ("audit", "calibration", "deferral"))
+    rows = [row for row in audit["slices"] if row["kind"] in KINDS]
+    counts = ", ".join(f"{number} {word}" for word, number in audit["verdicts"].items())
+    found = [
+        f"**For whom.** Margin {audit['margin'] * 100:g} points against the teacher, over all slices: {counts}. "
+        "By label and group, the worst first:",
+        _table(
+            ("slice", "metric", "clips", "teacher", "ships", "difference", "verdict"),
+            [_slice_row(row, audit) for row in rows],
+        ),
+    ]
+    before, after = (
+        f"{calibration[when]['calibration_error']['value']:.3f} ({calibration[when]['calibration_error']['low']:.3f} to "
+        f"{calibration[when]['calibration_error']['high']:.3f})"
+        for when in ("before", "after")
     )
-    return [row["column"], row["value"], str(row["n"]), *models]
+    found.append(
+        f"**Calibration** on the validation split moved the test split's calibration error from {before} to {after}."
+    )
+    found.append(f"**When it asks.** {deferral['text']}.")
+    outside = sorted(audit["outside"]["rows"], key=lambda row: row["ships"]["value"])[:4]
+    told = "; ".join(
+        f"{row['name']} {row['ships']['value']:.3f} (teacher {row['teacher']['value']:.3f})" for row in outside
+    )
+    found.append(
+        f"**Outside the lab**, accuracy on {audit['outside']['clips']} test clips, the worst corruptions: {told}."
+    )
+    repeated, new = audit["inherited"]["repeated"], audit["inherited"]["new"]
+    if repeated and new:
+        found.append(
+            f"**Inherited errors.** It repeats {repeated['value']:.0%} of the teacher's {audit['inherited']['teacher_errors']} "
+            f"errors; {new['value']:.0%} of its own {audit['inherited']['student_errors']} are new."
+        )
+    return found
+
+
+def _slice_row(row: dict, audit: dict) -> list[str]:
+    teacher, ships = (row["values"][model] for model in ("teacher", audit["shipped"]))
+    difference = row["difference"]
+    return [
+        row["slice"],
+        row["metric"],
+        str(row["n"]),
+        f"{teacher['value']:.3f}",
+        f"{ships['value']:.3f} ({ships['low']:.3f} to {ships['high']:.3f})",
+        f"{difference['value'] * 100:+.1f} ({difference['low'] * 100:+.1f} to {difference['high'] * 100:+.1f}) points",
+        row["verdict"],
+    ]
 
 
 def _threshold(decision: dict) -> str:

@@ -1,12 +1,14 @@
-"""Does the teacher earn its place? The same student and the same wall time: labels alone against the teacher's answers.
+"""Does the teacher earn its place? The same student and the same CPU time: labels alone against the teacher's answers.
 
-    python benchmarks/distillation.py wakewords --seeds 5
-    python benchmarks/distillation.py sounds --seeds 5 --jobs 2
+    python benchmarks/distillation.py wakewords --labelled 0.1
+    python benchmarks/distillation.py sounds --labelled 1 --seeds 5 --jobs 2
 
-The labels' arm may train for as long as the teacher's arm takes to ask the teacher about every view and to train; both
-arms see the same seeded views, keep their best epoch by validation, and are judged once on the test split. Time is
-CPU time of one thread, so that a busy machine favours neither. Rows go to stdout as JSON lines; the last one is the
-difference with its 95 % interval (Student's t over seeds: each seed trains both arms).
+Of the training clips, a share has labels; the teacher can be asked about all of them. The labels' arm learns from the
+labelled clips alone, for as long as the teacher's arm takes to ask about every view and to train; the teacher's arm learns
+from the answers alone where labels are scarce, and as the recipe says where every clip has one. Both arms see seeded views,
+keep their best epoch by validation, and are judged once on the test split. Time is CPU time of one thread, so that a busy
+machine favours neither. Rows go to stdout as JSON lines; the last one is the difference with its 95 % interval (Student's t
+over seeds: each seed draws the labelled clips anew and trains both arms).
 """
 
 from __future__ import annotations
@@ -31,15 +33,19 @@ def main() -> None:
     """Run both arms for every seed and print what they reached."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("recipe")
+    ask.add_argument(
+        "--labelled", type=float, default=1.0, help="share of the training clips of each label that has one"
+    )
+    ask.add_argument("--epochs", type=int, help="of the teacher's arm; the recipe's by default")
+    ask.add_argument("--views", type=int, help="of each clip; the recipe's by default")
     ask.add_argument("--seeds", type=int, default=5, choices=sorted(T_95))
     ask.add_argument("--build", type=Path, default=Path("build"))
     ask.add_argument("--jobs", type=int, default=1)
     given = ask.parse_args()
-    arms = [(given.recipe, given.build, seed) for seed in range(given.seeds)]
-    _task(given.recipe, given.build).view_answers()  # once, before the arms share it
+    _task(given).view_answers()  # once, before the arms share it
     with ProcessPoolExecutor(given.jobs) as pool:
         rows = []
-        for row in pool.map(_both_arms, *zip(*arms, strict=True)):
+        for row in pool.map(_both_arms, [given] * given.seeds, range(given.seeds)):
             rows.append(row)
             print(json.dumps(row), flush=True)
     gains = [row["teacher"]["test_accuracy"] - row["labels"]["test_accuracy"] for row in rows]
@@ -49,6 +55,7 @@ def main() -> None:
         json.dumps(
             {
                 "recipe": given.recipe,
+                "labelled": given.labelled,
                 "seeds": len(gains),
                 "difference": mean,
                 "low": mean - margin,
@@ -59,15 +66,33 @@ def main() -> None:
     )
 
 
-def _task(recipe: str, build: Path):
+def _task(given: argparse.Namespace):
     from edgecomp.cli import recipe_named
     from edgecomp.store import Store
     from edgecomp.task import load_task
 
-    return load_task(recipe_named(recipe), Store(build))
+    recipe = recipe_named(given.recipe)
+    if given.views:
+        recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"views": given.views})})
+    return load_task(recipe, Store(given.build))
 
 
-def _both_arms(recipe: str, build: Path, seed: int) -> dict:
+def _labelled(task, share: float, seed: int):
+    """Return a task whose training split is the labelled clips alone: a share of each label's, at least one."""
+    import numpy as np
+
+    if share == 1:
+        return task
+    rng, train = np.random.default_rng([seed, 13]), task.dataset.of("train")
+    kept = set()
+    for label in range(len(train.labels)):
+        rows = np.flatnonzero(train.targets == label)
+        kept |= {train.clips[row].path for row in rng.permutation(rows)[: max(1, round(share * len(rows)))]}
+    clips = tuple(clip for clip in task.dataset.clips if clip.split != "train" or clip.path in kept)
+    return replace(task, dataset=replace(task.dataset, clips=clips), known=task.teacher)
+
+
+def _both_arms(given: argparse.Namespace, seed: int) -> dict:
     import torch
 
     from edgecomp.plan import plan
@@ -75,18 +100,26 @@ def _both_arms(recipe: str, build: Path, seed: int) -> dict:
     from edgecomp.target import read_target
 
     torch.set_num_threads(1)
-    task = _task(recipe, build)
+    task = _task(given)
     chosen = plan(task.recipe, read_target("host", shipped("targets")))
     build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
+    learn = replace(learn, epochs=given.epochs or learn.epochs)
     clips = task.waveforms("train")[:ASKED]
     start = time.process_time()
     task.teacher.probabilities(clips)
     asking_s = (time.process_time() - start) / len(clips) * len(task.views)
-    taught, training_s = _train(build_pass, learn, task, seed)
-    longer = replace(learn, label_weight=1.0, epochs=round(learn.epochs * (asking_s + training_s) / training_s))
-    labels, labels_s = _train(build_pass, longer, task, seed)
+    taught, training_s = _train(
+        build_pass, learn if given.labelled == 1 else replace(learn, label_weight=0.0), task, seed
+    )
+    few = _labelled(task, given.labelled, seed)
+    rarer = len(task.targets("train")) / len(few.targets("train"))
+    longer = replace(learn, label_weight=1.0, epochs=round(learn.epochs * rarer * (asking_s + training_s) / training_s))
+    labels, labels_s = _train(build_pass, longer, few, seed)
     return {
-        "recipe": recipe,
+        "recipe": given.recipe,
+        "labelled": given.labelled,
+        "labelled_clips": len(few.targets("train")),
+        "clips": len(task.targets("train")),
         "seed": seed,
         "views": len(task.views),
         "teacher": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def to_json(value: object) -> str:
 
 
 def _plain(item: Any) -> Any:
-    if isinstance(item, dict):
+    if isinstance(item, Mapping):
         return {str(key): _plain(inner) for key, inner in item.items()}
     if isinstance(item, list | tuple):
         return [_plain(inner) for inner in item]

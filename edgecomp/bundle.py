@@ -18,14 +18,29 @@ from edgecomp import __version__
 from edgecomp.artifact import Artifact, content_hash, text_hash, to_json
 from edgecomp.data.audio import load_clip
 from edgecomp.errors import BundleError, nearest
-from edgecomp.runtimes import import_runtime, runtime_for, runtimes
+from edgecomp.runtimes import Session, import_runtime, runtime_for, runtimes
 from edgecomp.store import clear_errors
 
 SCHEMA = 1
+NEEDED = {
+    "files": dict,
+    "labels": list,
+    "models": dict,
+    "preprocessing": dict,
+    "decision": dict,
+    "deferral": dict,
+    "target": dict,
+    "trail": dict,
+}
+"""What bundle.json must hold, and of which kind."""
 GOLDEN_CLIPS = 8
 GOLDEN_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 """Largest probability difference of a replayed golden clip: rounding in float; a few int8 steps elsewhere,
 since processors may round a sum that lies between two steps either way."""
+
+
+Evidence = Callable[[Path, Mapping[str, Any]], None]
+"""Writes into a folder that holds the models already, and is told what bundle.json will say but for the files' hashes."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,8 @@ class Bundle:
         """Return the labels in the order of the probabilities."""
         return list(self.facts["labels"])
 
-    def session(self, form: str | None = None, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from a waveform (samples,) to probabilities (classes,), both float32.
+    def session(self, form: str | None = None, threads: int = 1) -> Session:
+        """Return a function from a waveform (samples,) float32 to an answer.
 
         form: "onnx" or "tflite"; None for the format of the target's runtime
         """
@@ -57,6 +72,11 @@ class Bundle:
         told = self.facts["preprocessing"]
         return load_clip(path, sample_rate=told["sample_rate"], samples=told["samples"], fit=told["fit"])
 
+    def asks(self, uncertainty: float) -> bool:
+        """Say whether the bundle leaves a clip of this uncertainty to the teacher; what is no number is left to it too."""
+        rule = self.facts["deferral"]
+        return rule["rule"] == "always" or not uncertainty <= rule["ask_above"]
+
     def label(self, probabilities: np.ndarray) -> str:
         """Return the label that the bundle's threshold gives: the most probable, or for two labels by the threshold."""
         rule = self.facts["decision"]
@@ -70,6 +90,35 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and check every file against its hash; bundle.json holds its own.
 
     raises: BundleError where it is no bundle, or a file is missing or was changed
+    """
+    facts, is_own = _read_facts(folder)
+    wrong = [] if is_own else ["bundle.json was changed after the bundle was written"]
+    wrong += [why for name, digest in facts["files"].items() if (why := _fault(folder, name, digest)) is not None]
+    if wrong:
+        fix = "copy the whole bundle, or compile it again; `edgecomp verify` lists all that differs"
+        raise BundleError(wrong[0], where=folder, fix=fix)
+    return Bundle(folder, facts)
+
+
+def faults(folder: Path) -> tuple[Bundle, dict[str, str | None]]:
+    """Read a bundle and say of every file what is wrong with it, or None; nothing that differs is raised.
+
+    raises: BundleError where it is no bundle
+    """
+    facts, is_own = _read_facts(folder)
+    found = {"bundle.json": None if is_own else "bundle.json was changed after the bundle was written"}
+    found |= {name: _fault(folder, name, digest) for name, digest in facts["files"].items()}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name not in found:
+            found[name] = f"{name} is not listed in bundle.json"
+    return Bundle(folder, facts), found
+
+
+def _read_facts(folder: Path) -> tuple[dict[str, Any], bool]:
+    """Return bundle.json and whether it has the hash that it states of itself.
+
+    raises: BundleError where it cannot be read or does not say what a bundle must
     """
     file = folder / "bundle.json"
     try:
@@ -86,22 +135,25 @@ def read_bundle(folder: Path) -> Bundle:
             where=file,
             fix="use the edgecomp that wrote it, or compile the bundle again",
         )
-    if facts.pop("hash", None) != _own_hash(facts):
-        raise BundleError(
-            "bundle.json was changed after the bundle was written", where=folder, fix="compile the bundle again"
-        )
+    is_own = facts.pop("hash", None) == _own_hash(facts)
+    if not is_own:  # what a hand has changed may hold anything: said first, and not what it led to
+        try:
+            _check_facts(facts)
+        except BundleError:
+            raise BundleError(
+                "bundle.json was changed after the bundle was written", where=folder, fix="compile the bundle again"
+            ) from None
+    _check_facts(facts, file)
+    return facts, is_own
+
+
+def _check_facts(facts: Mapping[str, Any], file: Path | None = None) -> None:
     try:
-        for name, digest in facts["files"].items():
-            _check_file(folder, name, digest)
-        for key, kind in (
-            ("labels", list),
-            ("models", dict),
-            ("preprocessing", dict),
-            ("decision", dict),
-            ("target", dict),
-        ):
+        for key, kind in NEEDED.items():
             if not isinstance(facts[key], kind):
                 raise TypeError(key)
+        if not all(isinstance(digest, str) for digest in facts["files"].values()):
+            raise TypeError("files")
         for form, model in facts["models"].items():
             if model["file"] not in facts["files"]:
                 raise KeyError(f"the hash of {form} file {model['file']}")
@@ -109,19 +161,16 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(
             f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again"
         ) from None
-    return Bundle(folder, facts)
 
 
-def _check_file(folder: Path, name: str, digest: str) -> None:
+def _fault(folder: Path, name: str, digest: str) -> str | None:
+    """Say what is wrong with one file of a bundle, or None."""
     place = (folder / name).resolve()
     if not place.is_relative_to(folder.resolve()):
-        raise BundleError(f"{name} lies outside the bundle", where=folder, fix="compile the bundle again")
+        return f"{name} lies outside the bundle"
     if not place.is_file():
-        raise BundleError(f"{name} is missing", where=folder, fix="copy the whole bundle, or compile it again")
-    if content_hash(place) != digest:
-        raise BundleError(
-            f"{name} was changed after the bundle was written", where=folder, fix="compile the bundle again"
-        )
+        return f"{name} is missing"
+    return None if content_hash(place) == digest else f"{name} was changed after the bundle was written"
 
 
 def _own_hash(facts: Mapping[str, Any]) -> str:
@@ -134,14 +183,14 @@ def write_bundle(
     shipped: Mapping[str, Artifact],
     facts: Mapping[str, Any],
     golden: np.ndarray,
-    write_evidence: Callable[[Path], None],
+    write_evidence: Evidence,
 ) -> None:
     """Write a bundle's files beside its place, then move it there whole; of several compiles the last one stays.
 
     shipped: the model file of every format
     facts:   bundle.json but for the files and their hashes
     golden:  (clips, samples) float32, real test clips to replay on a device
-    write_evidence: writes the report into a folder; it ships and is hashed like every other file
+    write_evidence: writes report, card and bill of materials; they ship and are hashed like every other file
     raises:  BundleError where something that is no bundle lies at its place
     """
     with clear_errors(folder.parent):
@@ -172,7 +221,7 @@ def _fill(
     shipped: Mapping[str, Artifact],
     facts: Mapping[str, Any],
     golden: np.ndarray,
-    write_evidence: Callable[[Path], None],
+    write_evidence: Evidence,
 ) -> None:
     models = {}
     for form, file in shipped.items():
@@ -187,8 +236,7 @@ def _fill(
     (work / "labels.txt").write_text("\n".join(facts["labels"]) + "\n", encoding="utf-8")
     _write_golden(work / "golden", models, work, golden, facts)
     told = {"schema": SCHEMA, "edgecomp": __version__, **facts, "models": models}
-    (work / "README.md").write_text(_readme(told), encoding="utf-8")
-    write_evidence(work)
+    write_evidence(work, told)
     files = {p.relative_to(work).as_posix(): content_hash(p) for p in sorted(work.rglob("*")) if p.is_file()}
     whole = json.loads(to_json({**told, "files": files}))
     (work / "bundle.json").write_text(to_json({**whole, "hash": _own_hash(whole)}) + "\n", encoding="utf-8")
@@ -207,9 +255,11 @@ def _write_golden(
     expected = {}
     for form, model in models.items():
         session = runtime_for(form).open_session(work / model["file"])
+        given = {name: session(wave) for name, wave in zip(names, golden, strict=True)}
         expected[form] = {
             "tolerance": GOLDEN_TOLERANCE[model["numerics"]],
-            "probabilities": {name: session(wave) for name, wave in zip(names, golden, strict=True)},
+            "probabilities": {name: answer.probabilities for name, answer in given.items()},
+            "uncertainty": {name: answer.uncertainty for name, answer in given.items()},
         }
     (folder / "golden.json").write_text(
         to_json({"labels": facts["labels"], "expected": expected}) + "\n", encoding="utf-8"
@@ -217,7 +267,7 @@ def _write_golden(
 
 
 def replay(bundle: Bundle, form: str) -> float:
-    """Replay the golden clips here and return the largest probability difference.
+    """Replay the golden clips here and return the largest difference of a probability or an uncertainty.
 
     raises: BundleError where it is beyond the bundle's own tolerance
     """
@@ -227,8 +277,10 @@ def replay(bundle: Bundle, form: str) -> float:
     session, worst = bundle.session(form), 0.0
     for name, expected in golden["probabilities"].items():
         wave, _ = soundfile.read(bundle.folder / "golden" / name, dtype="float32")
-        worst = max(worst, float(np.abs(session(wave) - np.array(expected)).max()))
-    if worst > golden["tolerance"]:
+        probabilities, uncertainty = session(wave)
+        apart = [*np.abs(probabilities - np.array(expected)), abs(uncertainty - golden["uncertainty"][name])]
+        worst = float("nan") if np.isnan(apart).any() else max(worst, float(max(apart)))
+    if not worst <= golden["tolerance"]:
         raise BundleError(
             f"the golden clips differ by {worst:.4f} here, and may differ by {golden['tolerance']}",
             where=bundle.folder,
@@ -240,33 +292,3 @@ def replay(bundle: Bundle, form: str) -> float:
 def formats() -> list[str]:
     """Return the formats that bundles hold."""
     return [import_runtime(name).FORM for name in runtimes()]
-
-
-def _readme(facts: Mapping[str, Any]) -> str:
-    told, models = facts["preprocessing"], facts["models"]
-    sizes = "\n".join(
-        f"| `{m['file']}` | {m['numerics']} body, float front end | {m['bytes']:,} bytes |" for m in models.values()
-    )
-    return f"""# {facts["name"]} for {facts["target"]["name"]}
-
-{facts["summary"]}. Compiled by edgecomp {facts["edgecomp"]}; what it does, costs and misses stands in `report.html`.
-
-| file | numerics | size |
-|---|---|---|
-{sizes}
-
-Input `waveform`: (1, {told["samples"]}) float32, {told["sample_rate"]} Hz mono, amplitude -1 to 1. No signal processing is needed
-before it. Output `probabilities`: (1, {len(facts["labels"])}), in the order of `labels.txt`.
-
-```python
-import numpy as np, onnxruntime, soundfile
-
-wave, rate = soundfile.read("golden/00.wav", dtype="float32")   # {told["sample_rate"]} Hz, {told["samples"]} samples
-session = onnxruntime.InferenceSession("{models["onnx"]["file"]}")
-probabilities = session.run(["probabilities"], {{"waveform": wave[None]}})[0][0]
-print(open("labels.txt").read().split("\\n")[int(np.argmax(probabilities))])
-```
-
-Recordings of any rate, length and channel count: `edgecomp run THIS_FOLDER clip.mp3`. To see that a device answers
-as it should, replay `golden/` and compare with `golden/golden.json`, whose tolerances are stated there.
-"""

@@ -30,14 +30,17 @@ from edgecomp.threads import one_thread
 
 CODE = ("students", "schedule.py", "training.py", "task.py", "data/views.py", "passes/__init__.py")
 """What every pass's result depends on beside its own file, its settings and its input."""
+MORE_CODE = {"export": ("lowering",), "calibrate": ("audit/calibration.py",)}
+"""What the result of one pass depends on beside that."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """One stage of the plan, done: the torch artifact and its file in every format."""
+    """One stage of the plan, done: the student that the next stage goes on from, calibrated, and in every format."""
 
     name: str
     student: Artifact
+    calibrated: Artifact
     files: dict[str, Artifact]
 
 
@@ -63,8 +66,9 @@ def run_stage(stage: Stage, done: Mapping[str, Staged], plan: Plan, task: Task, 
     model = done[stage.after].student if stage.after else None
     for step in stage.passes:
         model = run_pass(step, model, task, seed)
-    files = (run_pass(export, model, task, seed) for export in plan.exports)
-    return Staged(stage.name, model, {file.form: file for file in files})
+    calibrated = run_pass(plan.calibrate, model, task, seed)
+    files = (run_pass(export, calibrated, task, seed) for export in plan.exports)
+    return Staged(stage.name, model, calibrated, {file.form: file for file in files})
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def check_fit(plan: Plan, task: Task, seed: int) -> None:
     ends: dict[str | None, str] = {None: ""}
     for stage in plan.stages:
         form = ends[stage.after]
-        for step in (*stage.passes, *plan.exports):
+        for step in (*stage.passes, plan.calibrate, *plan.exports):
             if step.takes != form:
                 raise PlanError(
                     f"{name_of(step)} takes {step.takes or 'nothing'!r} and would be given {form or 'nothing'!r}",
@@ -186,7 +190,7 @@ def run_pass(step: Pass, model: Artifact | None, task: Task, seed: int) -> Artif
 def pass_key(step: Pass, model: Artifact | None, task: Task, seed: int) -> str:
     """Return the cache key of a pass: its settings, its input, the task, the seed and the version of the code."""
     name = name_of(step)
-    code = code_hash(*CODE, f"passes/{name}.py", *(("lowering",) if name == "export" else ()))
+    code = code_hash(*CODE, f"passes/{name}.py", *MORE_CODE.get(name, ()))
     written = task.recipe.name if name == "export" else ""  # stands inside the file
     return text_hash(repr(step), model.hash if model else "", task.fingerprint, seed, code, written)
 

@@ -18,7 +18,7 @@ from edgecomp.devices.host import describe, device_name, footprint
 from edgecomp.measure import Latency, Measurement, from_estimate, from_footprint, from_latency, latency, ratios
 from edgecomp.metrics import Estimate
 from edgecomp.progress import say, track
-from edgecomp.runtimes import runtime_for
+from edgecomp.runtimes import Answer, runtime_for
 from edgecomp.task import Task
 from edgecomp.threads import one_thread
 
@@ -36,31 +36,40 @@ CLIPS = 32
 
 def answers_of(file: Artifact, task: Task, split: str) -> np.ndarray:
     """Return a model file's probabilities for a split, (n, classes) float32, asked clip by clip as a phone would."""
+    return np.load(_asked(file, task, split) / "probabilities.npy")
+
+
+def uncertainty_of(file: Artifact, task: Task, split: str) -> np.ndarray:
+    """Return a model file's uncertainties for a split, (n,) float32, from the same asking as its probabilities."""
+    return np.load(_asked(file, task, split) / "uncertainty.npy")
+
+
+def _asked(file: Artifact, task: Task, split: str) -> Path:
     key = text_hash("file-answers", file.hash, task.dataset.of(split).fingerprint, __version__)
 
     def ask(folder: Path) -> None:
         session = runtime_for(file.form).open_session(file.path)
-        waves = task.waveforms(split)
-        np.save(
-            folder / "answers.npy", np.stack([session(wave) for wave in track(waves, f"asking {file.form} on {split}")])
-        )
+        given = [session(wave) for wave in track(task.waveforms(split), f"asking {file.form} on {split}")]
+        for place, name in enumerate(Answer._fields):
+            np.save(folder / f"{name}.npy", np.array([one[place] for one in given], np.float32))
 
-    return np.load(task.store.make("file-answers", key, ask) / "answers.npy")
+    return task.store.make("file-answers", key, ask)
 
 
 def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
-    """Return a float student's probabilities in torch, (n, classes) float32: what its files are held against."""
+    """Return a float student's calibrated probabilities in torch, (n, classes): what its files are held against."""
     key = text_hash("torch-answers", student.hash, task.dataset.of(split).fingerprint, __version__)
 
     def ask(folder: Path) -> None:
         import torch
 
+        from edgecomp.students.ending import read_ending
         from edgecomp.students.student import load_student
 
-        model = load_student(student.path)
+        model, ending = load_student(student.path), read_ending(student.path)
         with torch.inference_mode(), one_thread():
             parts = [
-                torch.softmax(model(torch.from_numpy(np.array(part))), 1).numpy()
+                ending(model(torch.from_numpy(np.array(part))).numpy())[0]
                 for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))
             ]
         np.save(folder / "answers.npy", np.concatenate(parts))
@@ -199,30 +208,6 @@ def _latency_rows(name: str, one: Latency, share: Estimate) -> list[Measurement]
 def renamed(row: Measurement) -> Measurement:
     """Return a measurement under the short name that reports and scripts use."""
     return Measurement(**(asdict(row) | {"name": SHORT.get(row.name, row.name).replace(" ", "_").replace(",", "")}))
-
-
-def by_group(answers: Mapping[str, np.ndarray], task: Task) -> list[dict[str, Any]]:
-    """Score every value of every group column on the test split: accuracy, and AUROC where the task is binary.
-
-    answers: by model, such as "teacher" and "ships"
-    returns: rows of column, value, n and, by model, the metrics; AUROC is null where a value holds one label only
-    """
-    test = task.dataset.of("test")
-    positive = task.dataset.labels.index(task.recipe.data.positive) if task.recipe.data.positive else None
-    rows = []
-    for column in sorted({name for clip in test.clips for name in clip.groups}):
-        values = np.array([clip.groups[column] for clip in test.clips])
-        for value in sorted(set(values)):
-            inside = values == value
-            row: dict[str, Any] = {"column": column, "value": value, "n": int(inside.sum())}
-            for model, given in answers.items():
-                row[model] = {"accuracy": asdict(metrics.accuracy(given[inside].argmax(1), test.targets[inside]))}
-                if positive is not None:
-                    is_positive = test.targets[inside] == positive
-                    both = 0 < is_positive.sum() < inside.sum()
-                    row[model]["auroc"] = asdict(metrics.auroc(given[inside, positive], is_positive)) if both else None
-            rows.append(row)
-    return rows
 
 
 def confusion_and_reliability(answers: np.ndarray, decided: np.ndarray, task: Task) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from edgecomp.audit.parity import Verify
 from edgecomp.errors import PlanError, nearest
 from edgecomp.passes.build import Build
+from edgecomp.passes.calibrate import Calibrate
 from edgecomp.passes.distil import Distil
 from edgecomp.passes.export import Export
 from edgecomp.passes.finetune import Finetune
@@ -39,9 +40,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in order, how each is exported, and how alike the files must answer."""
+    """Stages in order, how each is calibrated and exported, and how alike the files must answer."""
 
     stages: tuple[Stage, ...]
+    calibrate: Calibrate
     exports: tuple[Export, ...]
     verify: Verify
 
@@ -89,7 +91,11 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
             Stage("int8", (ask.settings_of(Quantise(weight_bits=target.numerics.weight_bits)),), after=stages[-1].name)
         ]
 
-    return Plan(tuple(stages), tuple(Export(name) for name in runtimes()), ask.settings_of(Verify(), "verify"))
+    # What leaves a stage: probabilities that mean what they say (fitted after int8), in one file for each runtime.
+    calibrate = Calibrate(recipe.data.positive or "", recipe.gates.sensitivity)
+    exports = tuple(Export(name) for name in runtimes())
+
+    return Plan(tuple(stages), calibrate, exports, ask.settings_of(Verify(), "verify"))
 
 
 def _front_end(recipe: Recipe) -> FrontEnd:

@@ -171,6 +171,23 @@ class Gates(Table):
     """Largest loss of accuracy (binary: AUROC) against the teacher on the test split, as a share."""
     sensitivity: float = Field(0.9, gt=0, lt=1)
     """Binary tasks: what the threshold must reach on the validation split (WHO 2014, triage test: 90 %)."""
+    max_slice_loss: float = Field(0.03, gt=0, lt=1)
+    """The audit's margin: a slice that loses more against the teacher, beyond chance, is lost and fails the compile."""
+    allow_unclear: int | None = Field(None, ge=0)
+    """How many slices may stay unclear (their interval spans the margin); left out: any number."""
+
+
+class Deferral(Table):
+    """When the small model leaves a clip to the teacher (a clinician, a server), and what a question costs."""
+
+    max_risk: float = Field(0.05, gt=0, lt=1)
+    """Largest share of wrong answers among those that it gives by itself, at the stated confidence."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    teacher_call_cost: float | None = Field(None, ge=0)
+    """What one question to the teacher costs; with local_call_cost it makes the report's table of costs."""
+    local_call_cost: float | None = Field(None, ge=0)
+    compile_cost: float = Field(0.0, ge=0)
+    currency: str = ""
 
 
 class Recipe(Table):
@@ -184,6 +201,7 @@ class Recipe(Table):
     student: StudentTable = StudentTable()
     augment: Augment = Augment()
     gates: Gates = Gates()
+    deferral: Deferral = Deferral()
     distil: dict[str, Any] = {}
     prune: dict[str, Any] = {}
     finetune: dict[str, Any] = {}

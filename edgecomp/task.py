@@ -35,11 +35,13 @@ class Task:
     recipe: Recipe
     dataset: Dataset
     store: Store
+    known: Teacher | None = None
+    """A teacher from elsewhere: for clips that it was not trained beside."""
 
     @cached_property
     def teacher(self) -> Teacher:
         """Return the teacher, trained first where the recipe has no weights for it."""
-        return load_teacher(self.recipe, self.dataset, self.store)
+        return self.known or load_teacher(self.recipe, self.dataset, self.store)
 
     @cached_property
     def fingerprint(self) -> str:

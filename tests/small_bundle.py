@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edgecomp.artifact import Artifact, Step, to_json
+from edgecomp.artifact import Artifact, Step, content_hash, to_json
 from edgecomp.bundle import write_bundle
 from edgecomp.passes import signature_of
 from edgecomp.runtimes import import_runtime, runtimes
@@ -24,15 +24,16 @@ def small_models(folder: Path, seed: int = 0) -> dict[str, Artifact]:
     for name in runtimes():
         runtime = import_runtime(name)
         path = folder / f"model{runtime.SUFFIX}"
-        path.write_bytes(runtime.lower(freeze(student, None), {"edgecomp": to_json({"labels": LABELS})}))
-        made[runtime.FORM] = Artifact(
-            runtime.FORM, path, signature_of(student.config), (Step("export", {"runtime": name}),)
+        path.write_bytes(
+            runtime.lower(freeze(student, None), {"edgecomp": to_json({"labels": LABELS, "student_hash": "a student"})})
         )
+        step = Step("export", {"runtime": name}, {}, "a student", content_hash(path))
+        made[runtime.FORM] = Artifact(runtime.FORM, path, signature_of(student.config), (step,))
     return made
 
 
 def small_facts(models: dict[str, Artifact], **changed: object) -> dict[str, object]:
-    """Return what bundle.json says of a small bundle; the decision is the most probable label."""
+    """Return what bundle.json says of a small bundle; the decision is the most probable label, asked about above 0.4."""
     return {
         "name": "sounds",
         "summary": "Three sounds",
@@ -41,6 +42,7 @@ def small_facts(models: dict[str, Artifact], **changed: object) -> dict[str, obj
         "target": {"name": "anything", "runtime": "litert", "threads": 1, "format": "tflite"},
         "signature": next(iter(models.values())).signature,
         "decision": {"rule": "most probable"},
+        "deferral": {"rule": "uncertainty", "ask_above": 0.4},
         "preprocessing": {"sample_rate": RATE, "samples": SAMPLES, "channels": 1, "fit": "loudest"},
         "trail": {form: list(model.trail) for form, model in models.items()},
     } | changed
@@ -53,7 +55,7 @@ def write_small_bundle(folder: Path, *, seed: int = 0, **changed: object) -> Pat
     return folder
 
 
-def copy_report(folder: Path) -> None:
+def copy_report(folder: Path, facts: object = None) -> None:
     """Write the evidence of a small bundle."""
     shutil.copyfile(REPORT, folder / "report.json")
     (folder / "report.html").write_text("<!doctype html><title>report</title>", encoding="utf-8")

@@ -15,10 +15,9 @@ from edgecomp.artifact import content_hash
 from edgecomp.bundle import read_bundle, replay, write_bundle
 from edgecomp.errors import AudioError, BundleError, StoreError
 from tests.small_bundle import SAMPLES, copy_report, small_facts, small_models, write_small_bundle
-from tests.small_students import LABELS, sounds
+from tests.small_students import sounds
 
 FILES = [
-    "README.md",
     "golden/00.wav",
     "golden/01.wav",
     "golden/02.wav",
@@ -59,7 +58,7 @@ def test_a_bundle_holds_these_files_and_the_hash_of_each(original):
 
 def test_both_formats_give_the_same_probabilities(original):
     opened, wave = read_bundle(original), sounds(1, SAMPLES, seed=9)[0]
-    answers = [opened.session(form)(wave) for form in ("onnx", "tflite")]
+    answers = [opened.session(form)(wave).probabilities for form in ("onnx", "tflite")]
     assert np.abs(answers[0] - answers[1]).max() < 1e-4
     assert answers[0].sum() == pytest.approx(1, abs=1e-5) and answers[0].shape == (3,)
 
@@ -190,6 +189,24 @@ def test_a_threshold_decides_between_two_labels(tmp_path):
     assert [opened.label(np.array(p)) for p in ([0.9, 0.1], [0.8, 0.2], [0.7, 0.3])] == ["low", "mid", "mid"]
 
 
+def test_what_is_above_the_threshold_or_no_number_is_left_to_the_teacher(tmp_path):
+    opened = read_bundle(write_small_bundle(tmp_path / "asks", deferral={"rule": "uncertainty", "ask_above": 0.25}))
+    assert [opened.asks(u) for u in (0.0, 0.25, 0.2500001, float("nan"))] == [False, False, True, True]
+    always = read_bundle(write_small_bundle(tmp_path / "always", deferral={"rule": "always", "ask_above": None}))
+    assert always.asks(0.0)
+
+
+def test_a_golden_uncertainty_that_differs_is_refused(bundle):
+    file = bundle / "golden" / "golden.json"
+    golden = json.loads(file.read_text())
+    golden["expected"]["tflite"]["uncertainty"]["00.wav"] += 0.1
+    file.write_text(json.dumps(golden))
+    facts = json.loads((bundle / "bundle.json").read_text())
+    _rewrite(bundle, files=facts["files"] | {"golden/golden.json": content_hash(file)})
+    with pytest.raises(BundleError, match=r"golden clips differ by 0\.1"):
+        replay(read_bundle(bundle), "tflite")
+
+
 def test_a_clip_of_any_rate_and_channels_becomes_the_models_input(original, tmp_path):
     soundfile.write(tmp_path / "clip.flac", np.zeros((44100, 2)) + 0.1, 44100)
     wave = read_bundle(original).read_clip(tmp_path / "clip.flac")
@@ -219,7 +236,7 @@ def test_a_failed_write_keeps_the_old_bundle_and_leaves_nothing(bundle, tmp_path
     before = content_hash(bundle)
     models = small_models(tmp_path / "models", seed=5)
 
-    def full(folder):
+    def full(folder, facts):
         raise OSError(28, os.strerror(28), str(folder))
 
     with pytest.raises(StoreError, match="the disk is full"):
@@ -256,9 +273,3 @@ def test_two_writers_at_once_leave_one_whole_bundle(tmp_path):
         one.join()
     assert faults == []
     assert read_bundle(place).facts["models"]["onnx"]["sha256"] in {own["onnx"].hash for own in models}
-
-
-def test_the_readme_states_rate_length_and_order_of_labels(original):
-    text = (original / "README.md").read_text()
-    assert "8000 Hz mono" in text and f"(1, {SAMPLES})" in text and f"(1, {len(LABELS)})" in text
-    assert (original / "labels.txt").read_text().split() == list(LABELS)

@@ -45,7 +45,9 @@ def _loaded(*words: object) -> tuple[list[str], str]:
 
 
 def test_the_commands_are_these():
-    assert COMMANDS == ["bench", "check", "compile", "init", "plan", "report", "run", "show", "targets", "train"]
+    made = ["check", "compile", "init", "plan", "targets", "train"]
+    used = ["audit", "bench", "report", "run", "show", "verify"]
+    assert sorted(made + used) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -110,7 +112,7 @@ def test_check_is_one_object_a_finding(place):
 def test_plan_names_every_pass_of_every_stage_and_runs_none(place):
     done = call("plan", place / "task", "-t", place / "anything.toml", "--set", "prune.keep=0.4", "--json")
     rows = [json.loads(line) for line in done.out.splitlines()]
-    assert [row["pass"] for row in rows if row["pass"] != "export"] == [
+    assert [row["pass"] for row in rows if row["pass"] not in ("calibrate", "export")] == [
         "build",
         "distil",
         "build",
@@ -119,6 +121,8 @@ def test_plan_names_every_pass_of_every_stage_and_runs_none(place):
         "finetune",
         "quantise",
     ]
+    stages = {row["stage"] for row in rows}
+    assert [row["pass"] for row in rows].count("calibrate") == len(stages), "every stage is calibrated after its passes"
     assert next(row for row in rows if row["pass"] == "prune")["settings"]["keep"] == 0.4
     text = call("plan", place / "task", "-t", place / "anything.toml").out
     assert "Prune(keep=0.6" in text and "Quantise(weight_bits=7" in text and "every stage" in text

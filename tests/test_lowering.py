@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgecomp.lowering.flatbuffer import ALIGNMENT, TfliteGraph, metadata_of
 from edgecomp.runtimes import import_runtime, runtimes
+from edgecomp.students.ending import Ending
 from edgecomp.students.families import families, import_family
 from edgecomp.students.quantisation import simulate
 from edgecomp.students.student import Student, freeze
@@ -46,11 +47,17 @@ def _student(family: str, seed: int, size: str) -> Student:
 
 
 def _answers(runtime: str, content: bytes, waves: np.ndarray, folder: Path) -> np.ndarray:
+    return _both(runtime, content, waves, folder)[0]
+
+
+def _both(runtime: str, content: bytes, waves: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return a file's probabilities (n, classes) and uncertainties (n,)."""
     module = import_runtime(runtime)
     path = folder / f"model{module.SUFFIX}"
     path.write_bytes(content)
     ask = module.open_session(path)
-    return np.stack([ask(wave) for wave in waves])
+    given = [ask(wave) for wave in waves]
+    return np.stack([one.probabilities for one in given]), np.array([one.uncertainty for one in given])
 
 
 def _simulated(student: Student, waves: np.ndarray, quantisation) -> np.ndarray:
@@ -117,6 +124,44 @@ def test_files_agree_on_real_speech_at_a_familys_own_widths(family, folder):
         )
 
 
+ENDINGS = {
+    "plain": Ending(),
+    "temperature": Ending(scale=0.37),
+    "Platt and a threshold": Ending(0.6, (0.0, -0.7, 0.2), (0.0, 0.9, 0.0)),
+}
+
+
+@pytest.mark.parametrize("runtime", runtimes())
+@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_calibration_and_uncertainty_stand_in_the_file(ending, is_int8, runtime, folder):
+    student, waves = _student("ds_cnn", 0, "8 kHz"), sounds(24, SIZES["8 kHz"]["samples"], seed=3)
+    held = scales(student, waves) if is_int8 else None
+    with torch.inference_mode():
+        frames = student.front_end(torch.from_numpy(waves))
+        layers, weights = student.config.layers, student.body.folded()
+        logits = (simulate(layers, weights, held, frames) if is_int8 else student.body(frames)).numpy()
+    wanted, unsure = ENDINGS[ending](logits)
+    lowered = import_runtime(runtime).lower(freeze(student, held, ENDINGS[ending]), {})
+    found, found_unsure = _both(runtime, lowered, waves, folder)
+    assert np.ptp(unsure) > 0.02
+    near = {"rtol": 0, "atol": EQUAL if is_int8 else FLOAT}
+    tipped = ~(np.isclose(found, wanted, **near).all(1) & np.isclose(found_unsure, unsure, **near))
+    assert tipped.mean() <= (TIPPED if is_int8 else 0)
+
+
+def test_the_uncertainty_of_two_labels_is_largest_at_the_threshold():
+    logits = np.stack([np.zeros(401), np.linspace(-8, 8, 401)], 1)
+    threshold = 0.12
+    ending = Ending(0.7, (0.0, 0.4), (0.0, -float(np.log(threshold / (1 - threshold)))))
+    probabilities, unsure = ending(logits)
+    assert abs(probabilities[unsure.argmax(), 1] - threshold) < 0.01 and unsure.max() <= 0.5
+    top = unsure.argmax()
+    assert (np.diff(unsure[: top + 1]) >= 0).all() and (
+        np.diff(unsure[top:]) <= 0
+    ).all()  # rises to it, and falls behind
+
+
 @pytest.mark.parametrize("runtime", runtimes())
 @pytest.mark.parametrize("is_int8", [False, True])
 def test_lowering_twice_gives_equal_bytes(runtime, is_int8):
@@ -146,7 +191,7 @@ def test_an_onnx_file_passes_the_checker_and_names_its_ends(family, is_int8):
     onnx.checker.check_model(model, full_check=True)
     assert [
         (v.name, [d.dim_value for d in v.type.tensor_type.shape.dim]) for v in (*model.graph.input, *model.graph.output)
-    ] == [("waveform", [1, 4000]), ("probabilities", [1, 3])]
+    ] == [("waveform", [1, 4000]), ("probabilities", [1, 3]), ("uncertainty", [1, 1])]
     assert {p.key: p.value for p in model.metadata_props} == {"a": "ä"}
     assert len({node.name for node in model.graph.node}) == len(model.graph.node)
 
@@ -166,7 +211,7 @@ def test_every_tflite_buffer_is_aligned_and_the_signature_names_its_ends(family,
     assert len(filled) > 10
     assert {(data.ctypes.data - base.ctypes.data) % ALIGNMENT for data in filled} == {0}
     signature = Interpreter(model_content=content).get_signature_list()["serving_default"]
-    assert signature == {"inputs": ["waveform"], "outputs": ["probabilities"]}
+    assert signature == {"inputs": ["waveform"], "outputs": ["probabilities", "uncertainty"]}
 
 
 @pytest.mark.parametrize("is_int8", [False, True])

@@ -14,6 +14,7 @@ from edgecomp import passes
 from edgecomp.artifact import Artifact, content_hash, to_json
 from edgecomp.passes import Run, name_of, signature_of, student_artifact
 from edgecomp.passes.build import Build
+from edgecomp.passes.calibrate import Calibrate
 from edgecomp.passes.distil import Distil
 from edgecomp.passes.export import Export
 from edgecomp.passes.finetune import Finetune
@@ -35,6 +36,7 @@ SMALL = {
     "finetune": Finetune(epochs=1, batch=8),
     "prune": Prune(keep=0.5, round_to=4),
     "quantise": Quantise(weight_bits=7),
+    "calibrate": Calibrate(),
     "export": Export("ort"),
 }
 PASSES = [*SMALL.values(), Export("litert"), Distil(epochs=1, label_weight=1.0)]
@@ -77,7 +79,7 @@ def test_a_pass_is_a_frozen_dataclass_named_as_its_file(name):
 
 
 def test_the_passes_with_settings_are_tables_of_the_recipe():
-    assert set(PASS_TABLES) - {"verify"} == set(NAMES) - {"build", "export"}
+    assert set(PASS_TABLES) - {"verify"} == set(NAMES) - {"build", "calibrate", "export"}
 
 
 @EACH
@@ -124,15 +126,16 @@ def test_the_chain_from_build_to_both_files_works_for_every_family(family, tmp_p
         SMALL["prune"],
         SMALL["finetune"],
         SMALL["quantise"],
+        SMALL["calibrate"],
     ]
     for place, step in enumerate(steps):
         model = step(model, _run(tmp_path / str(place)))
-    assert [step.name for step in model.trail] == ["build", "distil", "prune", "finetune", "quantise"]
+    assert [step.name for step in model.trail] == ["build", "distil", "prune", "finetune", "quantise", "calibrate"]
     answers = []
     for name in runtimes():
         file = Export(name)(model, _run(tmp_path / name))
         ask = import_runtime(name).open_session(file.path)
-        answers.append(np.stack([ask(wave) for wave in TASK.waveforms("test")]))
+        answers.append(np.stack([ask(wave).probabilities for wave in TASK.waveforms("test")]))
         told = json.loads(import_runtime(name).read_metadata(file.path))
         assert told["labels"] == list(LABELS) and told["sample_rate"] == 8000 and told["student_hash"] == model.hash
         assert told["signature"]["inputs"][0]["shape"] == [1, TASK.samples]

@@ -222,4 +222,4 @@ def test_planning_takes_under_50_ms(tmp_path):
 def test_a_plan_is_plain_values_that_compare(tmp_path):
     recipe, target = _recipe(tmp_path), _target()
     assert plan(recipe, target) == plan(recipe, target) and hash(plan(recipe, target)) == hash(plan(recipe, target))
-    assert {field.name for field in fields(Plan)} == {"stages", "exports", "verify"}
+    assert {field.name for field in fields(Plan)} == {"stages", "calibrate", "exports", "verify"}

@@ -108,7 +108,7 @@ def test_an_unknown_table_is_answered_with_the_tables_there_are(tmp_path):
     error = _refusal(tmp_path, GOOD + "[quantize]\nbits = 8\n")
     assert error.what == "unknown key 'quantize'"
     assert error.where.endswith("recipe.toml [top level] quantize")
-    assert error.fix.startswith("did you mean 'quantise'? allowed: augment, data, distil, ")
+    assert error.fix.startswith("did you mean 'quantise'? allowed: augment, data, deferral, distil, ")
     assert "file" not in error.fix
 
 

@@ -11,7 +11,17 @@ from rich.console import Console
 
 from edgecomp.artifact import Step
 from edgecomp.errors import BundleError, InputError
-from edgecomp.report import comparison_html, html, markdown, plots, read_report, rows, terminal_table, write_report
+from edgecomp.report import (
+    calibration,
+    comparison_html,
+    html,
+    markdown,
+    plots,
+    read_report,
+    rows,
+    terminal_table,
+    write_report,
+)
 from edgecomp.report import wording as say
 from edgecomp.report.reading import shipped
 
@@ -32,8 +42,9 @@ def page() -> str:
 @pytest.fixture
 def without_plots(monkeypatch):
     """Leave the drawing out of tests that read only text."""
-    for name in ("accuracy_against", "latency_spread", "reliability", "bundles"):
+    for name in ("accuracy_against", "latency_spread", "bundles"):
         monkeypatch.setattr(plots, name, lambda *_: None)
+    monkeypatch.setattr(calibration, "reliability", lambda *_: None)
 
 
 class Outline(HTMLParser):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgecomp.errors import BundleError, PlanError
-from edgecomp.runtimes import import_runtime, runtime_for, runtimes
+from edgecomp.runtimes import Answer, import_runtime, runtime_for, runtimes
 from edgecomp.students.student import freeze
 from tests.small_students import lively_student, probabilities, sounds
 
@@ -39,11 +39,13 @@ def test_a_session_turns_a_waveform_into_probabilities(name, threads, files):
     student, waves = lively_student("ds_cnn"), sounds(5, 4000, seed=4)
     ask = import_runtime(name).open_session(files[name], threads)
     answers = [ask(wave) for wave in waves]
-    assert all(a.shape == (3,) and a.dtype == np.float32 and abs(a.sum() - 1) < 1e-5 for a in answers)
-    assert (
-        np.abs(np.stack(answers) - probabilities(student, waves)).max() < 1e-5
-    )  # earlier answers were not overwritten
-    assert (ask(waves[0].astype(np.float64)) == answers[0]).all() and (ask(waves[0]) == answers[0]).all()
+    given = [answer.probabilities for answer in answers]
+    assert all(a.shape == (3,) and a.dtype == np.float32 and abs(a.sum() - 1) < 1e-5 for a in given)
+    assert np.abs(np.stack(given) - probabilities(student, waves)).max() < 1e-5  # earlier ones were not overwritten
+    assert all(
+        isinstance(a.uncertainty, float) and abs(a.uncertainty - 1 + a.probabilities.max()) < 1e-6 for a in answers
+    )
+    assert all(_same(ask(wave), answers[0]) for wave in (waves[0].astype(np.float64), waves[0]))
 
 
 @RUNTIMES
@@ -52,7 +54,11 @@ def test_two_sessions_on_one_file_do_not_disturb_each_other(name, files):
     first, second = (import_runtime(name).open_session(files[name]) for _ in range(2))
     wanted = first(waves[0])
     second(waves[1])
-    assert (first(waves[0]) == wanted).all() and (second(waves[0]) == wanted).all()
+    assert _same(first(waves[0]), wanted) and _same(second(waves[0]), wanted)
+
+
+def _same(a: Answer, b: Answer) -> bool:
+    return (a.probabilities == b.probabilities).all() and a.uncertainty == b.uncertainty
 
 
 @RUNTIMES

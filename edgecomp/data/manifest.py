@@ -21,10 +21,10 @@ from edgecomp.data.scan import Facts, scan
 from edgecomp.data.splits import SIDES, require_all_sides
 from edgecomp.errors import DataError, EdgecompError, nearest
 from edgecomp.progress import quiet_libraries, track
-from edgecomp.recipe import Recipe
+from edgecomp.recipe import Recipe, Split
 from edgecomp.store import Store, new_array
 
-__all__ = ["Clip", "Dataset", "data_folder", "load_dataset", "sifted", "waveforms"]
+__all__ = ["Clip", "Dataset", "data_folder", "load_dataset", "load_site", "sifted", "waveforms"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,28 @@ def load_dataset(recipe: Recipe, store: Store, *, data: Path | None = None) -> D
     labels = tuple(recipe.data.labels or sorted({clip.label for clip in clips}))
     _check_labels(labels, clips, recipe)
     return Dataset(folder, labels, clips, recipe.data.sample_rate, recipe.data.samples, recipe.data.fit, found.notes)
+
+
+def load_site(recipe: Recipe, store: Store, data: Path, labels: tuple[str, ...]) -> Dataset:
+    """Read another site's clips, all of them as a test split; columns are named as in the recipe, and no split is needed.
+
+    labels: the model's; clips of any other label are refused
+    raises: DataError as in load_dataset
+    """
+    table = recipe.data.model_copy(update={"split": Split(), "labels": None})
+    found, facts = sifted(recipe.model_copy(update={"data": table}), store, data)
+    errors = [finding for finding in found.findings if finding.severity == "error"]
+    if errors:
+        raise _refusal(errors, data, recipe)
+    strange = sorted({clip.label for clip in found.clips} - set(labels))
+    if strange:
+        raise DataError(
+            f"clips have the label {strange[0]!r}, which the model does not know",
+            where=data,
+            fix=f"leave them out or name them as the model does: {', '.join(labels)}",
+        )
+    clips = tuple(replace(clip, content=facts[clip.path].content, split="test") for clip in found.clips)
+    return Dataset(data, labels, clips, recipe.data.sample_rate, recipe.data.samples, recipe.data.fit, found.notes)
 
 
 def waveforms(dataset: Dataset, store: Store) -> np.ndarray:

@@ -42,7 +42,7 @@ class _Graph:
 
 
 def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
-    """Return an ONNX file: waveform (1, samples) float32 → probabilities (1, classes) float32.
+    """Return an ONNX file: waveform (1, samples) → probabilities (1, classes) and uncertainty (1, 1), all float32.
 
     With scales the body is int8 by quantise-dequantise pairs; the front end and the softmax are float always.
     metadata: strings to keep in metadata_props
@@ -51,10 +51,14 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
 
     graph = _Graph()
     logits = _body(graph, _front_end(graph, "waveform", model), model)
-    graph.op("Softmax", [logits], "probabilities", axis=-1)
+    _ending(graph, logits, model)
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, size))
-        for name, size in (("waveform", model.config.front_end.samples), ("probabilities", len(model.config.labels)))
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (
+            ("waveform", (1, model.config.front_end.samples)),
+            ("probabilities", (1, len(model.config.labels))),
+            ("uncertainty", (1, 1)),
+        )
     ]
     made = helper.make_model(
         helper.make_graph(graph.nodes, "main", ends[:1], ends[1:], list(graph.initialisers.values())),
@@ -150,6 +154,22 @@ def _stored(graph: _Graph, x: str, held: Scale) -> str:
     """Store a tensor in a byte and read it back; unsigned, which ONNX Runtime runs faster than signed on x86."""
     ends = [graph.constant(f"{x}_step", np.float32(held.scale)), graph.constant(f"{x}_zero", np.uint8(held.zero + 128))]
     return graph.op("DequantizeLinear", [graph.op("QuantizeLinear", [x, *ends], f"{x}_stored"), *ends], f"{x}_read")
+
+
+def _ending(graph: _Graph, logits: str, model: Frozen) -> None:
+    """Lower calibration, softmax and uncertainty; what would change nothing is left out."""
+    ending = model.ending
+    calibrated = graph.op(
+        "Mul", [logits, graph.constant("inverse_temperature", np.float32(ending.scale))], "calibrated"
+    )
+    if any(ending.shift):
+        calibrated = graph.op("Add", [calibrated, graph.constant("platt_shift", np.float32([ending.shift]))], "shifted")
+    shares = graph.op("Softmax", [calibrated], "probabilities", axis=-1)
+    if any(ending.boundary):
+        turned = graph.op("Add", [calibrated, graph.constant("boundary", np.float32([ending.boundary]))], "turned")
+        shares = graph.op("Softmax", [turned], "turned_shares", axis=-1)
+    largest = graph.op("ReduceMax", [shares], "largest_share", axes=[1], keepdims=1)
+    graph.op("Sub", [graph.constant("one", np.float32([1])), largest], "uncertainty")
 
 
 def _layer(graph: _Graph, layer: Layer, inputs: list[str], size_in: tuple[int, ...], model: Frozen) -> str:

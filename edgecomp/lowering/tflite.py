@@ -7,7 +7,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgecomp import __version__
 from edgecomp.lowering.flatbuffer import TfliteGraph
+from edgecomp.lowering.tflite_metadata import (
+    LABELS_FILE,
+    METADATA_NAME,
+    labels_file,
+    tflite_metadata,
+    with_associated_files,
+)
+from edgecomp.students.ending import Ending
 from edgecomp.students.front_end import FLOOR, FrontEnd, frame_blocks, tables
 from edgecomp.students.layers import FEATURES, Layer, shapes
 from edgecomp.students.quantisation import bias_in_int32, weights_in_int8
@@ -15,7 +24,7 @@ from edgecomp.students.student import Frozen
 
 
 def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
-    """Return a TFLite file: waveform (1, samples) float32 → probabilities (1, classes) float32.
+    """Return a TFLite file: waveform (1, samples) → probabilities (1, classes) and uncertainty (1, 1), all float32.
 
     With scales the body is int8; the front end and the softmax are float always.
     metadata: strings to keep inside the file
@@ -24,14 +33,23 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     waveform = graph.tensor("waveform", (1, model.config.front_end.samples))
     features = _front_end(graph, waveform, model)
     logits = _body(graph, features, model)
-    probabilities = graph.op(
-        "SOFTMAX", [logits], graph.tensor("probabilities", logits.shape), "SoftmaxOptions", beta=1.0
+    probabilities, uncertainty = _ending(graph, logits, model.ending)
+    config = model.config
+    described = tflite_metadata(
+        f"edgecomp {config.family}",
+        "an audio classifier that edgecomp compiled; what it is and where it comes from stands under the entry edgecomp",
+        version=__version__,
+        labels=config.labels,
+        sample_rate=config.front_end.sample_rate,
+        samples=config.front_end.samples,
+        more_outputs={"uncertainty": "0 where it is sure; above the bundle's threshold the teacher is to be asked"},
     )
-    return graph.to_bytes(
+    made = graph.to_bytes(
         {"waveform": waveform},
-        {"probabilities": probabilities},
-        {name: text.encode() for name, text in metadata.items()},
+        {"probabilities": probabilities, "uncertainty": uncertainty},
+        {name: text.encode() for name, text in metadata.items()} | {METADATA_NAME: described},
     )
+    return with_associated_files(made, {LABELS_FILE: labels_file(config.labels)})
 
 
 def _front_end(graph, waveform, model: Frozen):
@@ -139,6 +157,31 @@ def _body(graph, features, model: Frozen):
     if model.quantisation is None:
         return logits
     return graph.op("DEQUANTIZE", [logits], graph.tensor("logits_float", logits.shape), "DequantizeOptions")
+
+
+def _ending(graph, logits, ending: Ending):
+    """Lower calibration, softmax and uncertainty; what would change nothing is left out."""
+
+    def moved(kind: str, name: str, x, values) -> object:
+        options = {"ADD": "AddOptions", "MUL": "MulOptions"}[kind]
+        by = graph.constant(f"{name}_by", np.float32(values).reshape(1, -1))
+        return graph.op(kind, [x, by], graph.tensor(name, x.shape), options)
+
+    def shares(name: str, x) -> object:
+        return graph.op("SOFTMAX", [x], graph.tensor(name, x.shape), "SoftmaxOptions", beta=1.0)
+
+    calibrated = moved("MUL", "calibrated", logits, ending.scale)
+    if any(ending.shift):
+        calibrated = moved("ADD", "shifted", calibrated, ending.shift)
+    probabilities = turned = shares("probabilities", calibrated)
+    if any(ending.boundary):
+        turned = shares("turned_shares", moved("ADD", "turned", calibrated, ending.boundary))
+    axis = graph.constant("largest_axis", np.array([1], np.int32))
+    largest = graph.op(
+        "REDUCE_MAX", [turned, axis], graph.tensor("largest_share", (1, 1)), "ReducerOptions", keepDims=True
+    )
+    one = graph.constant("one", np.float32([1]))
+    return probabilities, graph.op("SUB", [one, largest], graph.tensor("uncertainty", (1, 1)), "SubOptions")
 
 
 def _layer(graph, layer: Layer, inputs: list, output, model: Frozen):

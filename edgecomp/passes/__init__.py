@@ -51,7 +51,10 @@ def signature_of(config: StudentConfig) -> Signature:
     front_end = config.front_end
     return Signature(
         (Port("waveform", (1, front_end.samples), "float32", f"amplitude, -1 to 1, {front_end.sample_rate} Hz, mono"),),
-        (Port("probabilities", (1, len(config.labels)), "float32", "probability of each label"),),
+        (
+            Port("probabilities", (1, len(config.labels)), "float32", "probability of each label"),
+            Port("uncertainty", (1, 1), "float32", f"0: sure; up to {1 - 1 / len(config.labels):.3g}: guessing"),
+        ),
     )
 
 

@@ -31,6 +31,7 @@ class Export:
         )
 
     def __call__(self, model: Artifact, run: Run) -> Artifact:
+        from edgecomp.students.ending import read_ending
         from edgecomp.students.student import freeze, load_student, quantisation_of
 
         runtime = import_runtime(self.runtime)
@@ -43,7 +44,8 @@ class Export:
             "recipe": run.task.recipe.name,
         }
         path = run.folder / f"model{runtime.SUFFIX}"
-        path.write_bytes(runtime.lower(freeze(student, quantisation_of(model.path)), {"edgecomp": to_json(told)}))
+        frozen = freeze(student, quantisation_of(model.path), read_ending(model.path))
+        path.write_bytes(runtime.lower(frozen, {"edgecomp": to_json(told)}))
         facts = {"bytes": path.stat().st_size}
         step = Step(name_of(self), asdict(self), facts, model.hash, content_hash(path), run.seed)
         return model.followed_by(step, path=path, form=runtime.FORM)

@@ -55,10 +55,13 @@ WIDE, HIGH = 5.2, 4.2
 """Inches, at 72 units each: the text then has its size in pixels on a phone, and more on a screen."""
 
 
-def svg(draw: Callable[[Any, Any], None], title: str, description: str) -> str:
-    """Draw a figure and return it as an <svg> for the page: named, described, without sizes, dates or fixed colours."""
+def svg(draw: Callable[[Any, Any], None], title: str, description: str, high: float = HIGH) -> str:
+    """Draw a figure and return it as an <svg> for the page: named, described, without sizes, dates or fixed colours.
+
+    high: inches
+    """
     key = re.sub(r"\W+", "-", title.lower())
-    with _canvas(STYLE | {"svg.hashsalt": key}) as (figure_, axes):
+    with _canvas(STYLE | {"svg.hashsalt": key}, high) as (figure_, axes):
         draw(figure_, axes)
         out = io.StringIO()
         figure_.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -112,7 +115,7 @@ def share_ticks(axes: Any) -> None:
 
 
 @contextmanager
-def _canvas(style: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _canvas(style: dict[str, Any], high: float) -> Iterator[tuple[Any, Any]]:
     """Give a figure and its axes in our style, and leave matplotlib as it was."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -122,6 +125,6 @@ def _canvas(style: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the browser's fonts will have it
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(style)
-        figure_ = Figure(figsize=(WIDE, HIGH), layout="constrained")
+        figure_ = Figure(figsize=(WIDE, high), layout="constrained")
         FigureCanvasAgg(figure_)
         yield figure_, figure_.add_subplot()

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from edgecomp.artifact import to_json
 from edgecomp.errors import InputError
-from edgecomp.report import reading, summary, tables, wording
+from edgecomp.report import (
+    calibration,
+    deferral,
+    forest,
+    forgotten,
+    outside,
+    reading,
+    slices,
+    summary,
+    tables,
+    wording,
+)
 from edgecomp.report.reading import FILE_NAME, as_read, files, shipped, teacher
+from edgecomp.report.sounds import listed, players, write_sounds
 from edgecomp.store import clear_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -24,12 +36,17 @@ COMPARED = ("accuracy", "accuracy_difference", "auroc", "bytes", "latency_p50", 
 """What a comparison of bundles shows of each."""
 
 
-def html(report: Mapping[str, Any]) -> str:
-    """Lay out one report."""
+def html(report: Mapping[str, Any], sounds: Mapping[str, bytes] | None = None) -> str:
+    """Lay out one report.
+
+    sounds: FLAC files by the names that the report states; the page plays as many as it has room for
+    """
     from edgecomp.report import plots
 
     report = as_read(report)
     pair, master = shipped(report), teacher(report)
+    playing = players(report, sounds)
+    confusion = pair[0].get("confusion") if pair else None
     return (
         _environment()
         .get_template("report.html.j2")
@@ -41,15 +58,26 @@ def html(report: Mapping[str, Any]) -> str:
             t=tables,
             r=reading,
             w=wording,
+            sl=slices,
+            fo=forgotten,
+            ou=outside,
+            de=deferral,
+            ca=calibration,
             files=list(files(report)),
             plots={
                 "latency": plots.accuracy_against(report, "latency_p50"),
                 "size": plots.accuracy_against(report, "bytes"),
-                "reliability": plots.reliability(report),
                 "spread": plots.latency_spread(report),
+                "reliability": calibration.reliability(report),
+                "forest": forest.forest(report),
+                "outside": forest.outside(report),
+                "risk": deferral.risk_coverage(report),
             },
-            matrix=_matrix(pair[0].get("confusion") if pair else None, len(report["labels"])),
-            confusions=_confusions(pair[0].get("confusion") if pair else None, report["labels"]),
+            players=playing,
+            unplayed=sum(name in (sounds or {}) for name in listed(report)) - len(playing),
+            matrix=_matrix(confusion, len(report["labels"])),
+            confusions=_confusions(confusion, report["labels"]),
+            labels=[] if report.get("audit") else summary.labels(report),
         )
     )
 
@@ -85,14 +113,17 @@ def comparison_html(reports: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def write_report(report: Mapping[str, Any], folder: Path) -> None:
-    """Write report.html and report.json into a folder, each whole or not at all.
+def write_report(report: Mapping[str, Any], folder: Path, sounds: Mapping[str, bytes] | None = None) -> None:
+    """Write report.html, report.json and the sounds into a folder, each whole or not at all.
 
-    raises: StoreError where the disk is full or the folder cannot be written
+    sounds: as in html
+    raises: StoreError where the disk is full or the folder cannot be written, InputError for a sound's name that leads
+            out of the folder
     """
-    page = html(report)
+    page = html(report, sounds)
     with clear_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    write_sounds(folder, sounds or {})
     write_atomically(folder / FILE_NAME, to_json(report) + "\n")
     write_atomically(folder / "report.html", page)
 

@@ -1,4 +1,4 @@
-"""The report's plots: what every stage gives and costs, how the time varies, and whether confidence can be trusted."""
+"""Plots of what every stage gives and costs, how the time varies, and of several bundles side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from edgecomp.report import wording as say
 from edgecomp.report.canvas import COLOURS, budget_line, plain_ticks, share_ticks, svg
 from edgecomp.report.placing import place_labels
-from edgecomp.report.reading import figure, files, is_run, shipped, teacher
+from edgecomp.report.reading import figure, files, is_run, shipped
 
 MARKERS = {"onnx": "o", "tflite": "s"}
 FORMATS = {"onnx": "ONNX", "tflite": "TFLite"}
@@ -115,6 +115,8 @@ def latency_spread(report: dict[str, Any]) -> str | None:
                 va="center",
                 fontsize=9,
                 fontweight="bold" if is_run(report, file) else "normal",
+                gid=f"label-{row}",
+                zorder=6,
             )
         names = [f"{stage['name']} · {FORMATS.get(file['format'], file['format'])}" for stage, file in lines]
         axes.set_yticks(range(len(lines)), names)
@@ -137,66 +139,6 @@ def latency_spread(report: dict[str, Any]) -> str | None:
         for stage, file in lines
     )
     return svg(draw, "Latency: median, 90th and 99th percentile", told)
-
-
-def reliability(report: dict[str, Any]) -> str | None:
-    """Plot how often an answer is right against how sure the model was, for the teacher and what ships."""
-    curves = [
-        (name, pair[0]["reliability"], colour, marker)
-        for name, pair, colour, marker in (
-            ("teacher", teacher(report), COLOURS["muted"], "D"),
-            ("model that ships", shipped(report), COLOURS["accent"], "o"),
-        )
-        if pair and pair[0].get("reliability")
-    ]
-    if not curves:
-        return None
-
-    def draw(_, axes) -> None:
-        lowest = min(min(one["confidence"], one["accuracy"]) for _, bins, _, _ in curves for one in bins) * 100
-        floor = max(0, min(lowest, 95) - 6)
-        axes.plot([floor, 100], [floor, 100], color=COLOURS["muted"], linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.annotate(
-            "dashed: exactly as sure as it is right",
-            (0.98, 0.04),
-            xycoords="axes fraction",
-            color=COLOURS["muted"],
-            fontsize=9,
-            ha="right",
-        )
-        for name, bins, colour, marker in curves:
-            x, y = [one["confidence"] * 100 for one in bins], [one["accuracy"] * 100 for one in bins]
-            if name != "teacher":
-                axes.vlines(
-                    x,
-                    [_end(one, "low") for one in bins],
-                    [_end(one, "high") for one in bins],
-                    color=colour,
-                    linewidth=1,
-                    alpha=0.5,
-                )
-            axes.plot(
-                x,
-                y,
-                color=colour,
-                marker=marker,
-                markersize=4.5,
-                linewidth=1.3,
-                label=name,
-                markerfacecolor=COLOURS["paper"],
-            )
-        axes.set_xlim(floor, 101)
-        axes.set_ylim(floor, 101)
-        axes.set_xlabel("how sure the model was (mean confidence, %)")
-        axes.set_ylabel("how often it was right (%)")
-        axes.legend(loc="upper left")
-
-    told = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{say.percent(one['confidence'])} sure, {say.percent(one['accuracy'])} right" for one in bins)
-        for name, bins, _, _ in curves
-    )
-    return svg(draw, "Reliability: confidence against accuracy", told)
 
 
 def bundles(reports: list[dict[str, Any]]) -> str | None:
@@ -239,11 +181,6 @@ def bundles(reports: list[dict[str, Any]]) -> str | None:
         for file, name in spots
     )
     return svg(draw, "Models that ship: accuracy against time for one clip", told)
-
-
-def _end(one: dict[str, Any], end: str) -> float:
-    """Return one end of a bin's interval in percent; without one, its middle."""
-    return (one["accuracy"] if one.get(end) is None else one[end]) * 100
 
 
 def _path(report: dict[str, Any], points: list, cost: str) -> list[tuple[float, float]]:

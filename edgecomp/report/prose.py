@@ -8,6 +8,7 @@ from typing import Any
 
 from edgecomp.report import summary, tables
 from edgecomp.report import wording as say
+from edgecomp.report.audit_prose import audit_lines, money_lines
 from edgecomp.report.reading import as_read
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
@@ -38,8 +39,10 @@ def markdown(report: Mapping[str, Any]) -> str:
         for gate in report["gates"]
     ] or ["- none was made"]
     lines += [f"- warning: {_text(warning)}" for warning in report["warnings"]] + [""]
+    lines += _stages("How good", tables.table(report, tables.QUALITY))
+    lines += audit_lines(report, _text, _table)
+    lines += money_lines(report, _table)
     for title, columns in (
-        ("How good", tables.QUALITY),
         ("Size and latency, one clip", tables.COSTS),
         ("Start and memory, above the empty process", tables.STARTS),
         ("Other figures", tables.other(report)),
@@ -62,7 +65,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 for row in report["parity"]
             ],
         )
-    found = summary.labels(report)
+    found = [] if report.get("audit") else summary.labels(report)
     if found:
         lines += ["## Labels", ""]
         lines += _table(

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgecomp.artifact import to_json
 from edgecomp.errors import BundleError
+from edgecomp.report.checks import check_audit
 
 SCHEMA = 1
 NEEDED = {
@@ -160,6 +161,7 @@ def _check(report: dict[str, Any]) -> None:
             raise ValueError(f"confusion of {stage['name']} is not {size} × {size} counts")
         if any(not 0 <= one[key] <= 1 for one in stage.get("reliability") or [] for key in ("confidence", "accuracy")):
             raise ValueError(f"reliability of {stage['name']}")
+    check_audit(report)
 
 
 def _damaged(what: str, file: Path) -> BundleError:

@@ -14,7 +14,7 @@ HEADS = {
     "accuracy": "accuracy",
     "accuracy_difference": "minus the teacher’s",
     "auroc": "AUROC",
-    "calibration_error": "calibration error",
+    "calibration_error": "calibration error, plain",
     "brier": "Brier score",
     "bytes": "size",
     "latency_p50": "median time",

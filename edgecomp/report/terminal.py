@@ -1,12 +1,13 @@
-"""The table that a terminal shows at the end of a compile."""
+"""What a terminal shows at the end of a compile: a table, and a few lines about the audit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgecomp.report import calibration, deferral, outside, slices
 from edgecomp.report import wording as say
-from edgecomp.report.reading import files, tag
+from edgecomp.report.reading import as_read, files, tag
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,3 +48,20 @@ def terminal_table(report: Mapping[str, Any]) -> Table:
             cells.append(Text(say.inline(cell if name == "accuracy" else cell | {"interval": ""})))
         table.add_row(*cells, style="bold" if "ships" in word else None)
     return table
+
+
+def terminal_summary(report: Mapping[str, Any]) -> list[str]:
+    """Say in at most 6 plain lines what the audit found; none for a report without one."""
+    report = as_read(report)
+    counts = ", ".join(f"{one['count']} {one['word']}" for one in slices.verdicts(report))
+    lost = [slices.title(row) for row in (report.get("audit") or {}).get("slices") or [] if row["verdict"] == "lost"]
+    named = "; ".join(lost[:5]) + (f"; and {len(lost) - 5} more" if len(lost) > 5 else "")
+    told = [
+        f"slices: {counts}" if counts else "",
+        f"lost: {named}" if lost else "",
+        deferral.short_rule(report),
+        deferral.brief(report),
+        calibration.brief(report),
+        outside.worst(report),
+    ]
+    return [" ".join(line.split()) for line in told if line]

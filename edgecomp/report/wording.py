@@ -122,6 +122,24 @@ def cell(name: str, measurement: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
+def share_cell(one: dict[str, Any] | None) -> dict[str, str]:
+    """Return a table's cell for an estimate of a share, which carries no unit of its own."""
+    return cell("share", None if one is None else {**one, "unit": "share"})
+
+
+def estimate(one: dict[str, Any] | None) -> str:
+    """Write an estimate of a share into a sentence: 94.1 % (95 % interval 92.0 to 95.8)."""
+    told = share_cell(one)
+    return told["value"] + (f" (95 % interval {told['interval']})" if told["interval"] else "")
+
+
+def p_value(p: float | None) -> str:
+    """Write a p-value with three decimals."""
+    if p is None:
+        return MISSING
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def inline(cell: dict[str, str]) -> str:
     """Write a table's cell on one line: the figure, (its interval), [its mark]."""
     interval_, mark = cell["interval"], cell["mark"]
@@ -140,6 +158,11 @@ def times(ratio: float | None) -> str:
 def count(number: int, thing: str) -> str:
     """Write how many of a thing there are: 1 check, 2 checks."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def clips(number: int, of: str = "") -> str:
+    """Write a number of clips, with thousands in full: 1 clip, 1,320 test clips."""
+    return f"{plain(number)} {of + ' ' if of else ''}{'clip' if number == 1 else 'clips'}"
 
 
 def compact(content: Any) -> str:

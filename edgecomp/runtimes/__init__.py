@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from edgecomp.errors import PlanError, nearest
+
+
+class Answer(NamedTuple):
+    """What a model file says of one clip; read by name, never by order.
+
+    probabilities: (classes,) float32
+    uncertainty:   0 where it is sure; above the bundle's threshold the teacher is to be asked
+    """
+
+    probabilities: np.ndarray
+    uncertainty: float
+
+
+Session = Callable[[np.ndarray], Answer]
 
 
 def runtimes() -> list[str]:

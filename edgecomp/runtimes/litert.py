@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecomp.errors import BundleError
 from edgecomp.progress import quiet_libraries
+from edgecomp.runtimes import Answer, Session
 
 if TYPE_CHECKING:
     from edgecomp.students.student import Frozen
@@ -25,8 +26,8 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     return tflite.lower(model, metadata)
 
 
-def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from a waveform (samples,) to probabilities (classes,), both float32.
+def open_session(path: Path, threads: int = 1) -> Session:
+    """Return a function from a waveform (samples,) float32 to an answer.
 
     raises: BundleError where the file is not a TFLite model
     """
@@ -40,12 +41,23 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
         raise BundleError(
             f"LiteRT cannot load this file: {str(why).splitlines()[0]}", where=path, fix="compile the bundle again"
         ) from None
-    source, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    source = interpreter.get_input_details()[0]["index"]
+    outputs = {one["name"]: one["index"] for one in interpreter.get_output_details()}
+    missing = [name for name in Answer._fields if name not in outputs]
+    if missing:
+        raise BundleError(
+            f"this TFLite file has no output {missing[0]!r}; it has {', '.join(outputs)}",
+            where=path,
+            fix="give a file that edgecomp compiled, or compile the bundle again",
+        )
 
-    def answer(waveform: np.ndarray) -> np.ndarray:
+    def answer(waveform: np.ndarray) -> Answer:
         interpreter.set_tensor(source, np.asarray(waveform, np.float32).reshape(1, -1))
         interpreter.invoke()
-        return interpreter.get_tensor(result)[0]
+        return Answer(
+            interpreter.get_tensor(outputs["probabilities"])[0],
+            float(interpreter.get_tensor(outputs["uncertainty"])[0, 0]),
+        )
 
     return answer
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgecomp.errors import BundleError
+from edgecomp.runtimes import Answer, Session
 
 if TYPE_CHECKING:
     from edgecomp.students.student import Frozen
@@ -24,8 +25,8 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     return onnx.lower(model, metadata)
 
 
-def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from a waveform (samples,) to probabilities (classes,), both float32.
+def open_session(path: Path, threads: int = 1) -> Session:
+    """Return a function from a waveform (samples,) float32 to an answer.
 
     raises: BundleError where the file is not an ONNX model
     """
@@ -43,8 +44,11 @@ def open_session(path: Path, threads: int = 1) -> Callable[[np.ndarray], np.ndar
             fix="compile the bundle again",
         ) from None
 
-    def answer(waveform: np.ndarray) -> np.ndarray:
-        return session.run(["probabilities"], {"waveform": np.asarray(waveform, np.float32).reshape(1, -1)})[0][0]
+    def answer(waveform: np.ndarray) -> Answer:
+        probabilities, uncertainty = session.run(
+            list(Answer._fields), {"waveform": np.asarray(waveform, np.float32).reshape(1, -1)}
+        )
+        return Answer(probabilities[0], float(uncertainty[0, 0]))
 
     return answer
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgecomp.students import StudentConfig, read_config
+from edgecomp.students.ending import PLAIN, Ending
 from edgecomp.students.log_mel import LogMel
 from edgecomp.students.net import Body, Weights
 from edgecomp.students.quantisation import Quantisation
@@ -63,9 +64,10 @@ class Frozen:
     mean: np.ndarray
     std: np.ndarray
     quantisation: Quantisation | None = None
+    ending: Ending = PLAIN
 
 
-def freeze(student: Student, quantisation: Quantisation | None = None) -> Frozen:
+def freeze(student: Student, quantisation: Quantisation | None = None, ending: Ending = PLAIN) -> Frozen:
     """Return a trained student ready for lowering."""
     return Frozen(
         student.config,
@@ -73,6 +75,7 @@ def freeze(student: Student, quantisation: Quantisation | None = None) -> Frozen
         student.front_end.mean.numpy().copy(),
         student.front_end.std.numpy().copy(),
         quantisation,
+        ending,
     )
 
 
