@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -124,6 +124,9 @@ def forgotten(case: Case, replicates: np.ndarray | None) -> dict[str, Any]:
         if replicates is None
         else exemplars(np.vstack([case.decided[case.shipped], replicates]), teacher, len(case.labels))
     )
+    if replicates is None:  # what was decided, which for two labels is not the most probable one
+        ours = case.decided[case.shipped]
+        found = replace(found, is_forgotten=ours != teacher, student_answer=ours, teacher_answer=teacher)
     rows = [int(row) for row in found.order if found.is_forgotten[row]]
     return {
         "method": found.method,

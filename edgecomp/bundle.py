@@ -95,7 +95,7 @@ def read_bundle(folder: Path) -> Bundle:
     wrong = [] if is_own else ["bundle.json was changed after the bundle was written"]
     wrong += [why for name, digest in facts["files"].items() if (why := _fault(folder, name, digest)) is not None]
     if wrong:
-        fix = "copy the whole bundle, or compile it again; `edgecomp verify` lists all that differs"
+        fix = "copy the whole bundle, or compile the bundle again; `edgecomp verify` lists all that differs"
         raise BundleError(wrong[0], where=folder, fix=fix)
     return Bundle(folder, facts)
 

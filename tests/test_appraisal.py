@@ -103,6 +103,10 @@ def test_binary_tasks_are_judged_by_sensitivity_specificity_and_auroc():
     assert found["sensitivity"].values["int8"].value == (scores[targets == 1] >= 0.4).mean()
     assert found["sensitivity"].values[TEACHER].value == (scores[targets == 1] >= 0.5).mean()
     assert found["AUROC"].difference.value == 0
+    listed = appraisal.forgotten(two, None)["clips"]
+    assert listed and all(0.4 <= scores[clip["row"]] < 0.5 for clip in listed), (
+        "each model decides by its own threshold"
+    )
 
 
 def test_forgotten_clips_carry_every_models_answer_and_replicates_make_them_stronger():

@@ -33,6 +33,10 @@ def place(tmp_path_factory):
         clip = folder / "recordings" / label / f"{number:02}.wav"
         clip.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(clip, tone(label, number), RATE)
+    shutil.copytree(task / "data", folder / "other-clinic")
+    first = folder / "other-clinic" / "audio" / "000.wav"
+    wave, rate = soundfile.read(first)
+    soundfile.write(first, 0.5 * wave, rate)  # other recordings, if only a little
     return folder
 
 
@@ -53,7 +57,7 @@ def test_the_commands_of_the_readme_run_in_their_order(place, monkeypatch):
             _replace_the_teacher(place)
         done = call(*words)
         # the small task's student is no match for a budget of two points; what it may not do is fail otherwise
-        assert done.code == 0 or (words[0] == "compile" and done.code == 3), f"{command}\n{done.err}"
+        assert done.code == 0 or (words[0] in ("compile", "audit") and done.code == 3), f"{command}\n{done.err}"
         _accept(place)
 
 

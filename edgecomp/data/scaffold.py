@@ -306,7 +306,13 @@ outputs_may_train = "unknown"    # "yes", "no": does the teacher's licence let i
 family = "ds_cnn"
 
 [gates]
-max_loss = 0.03    # the compile fails if the student loses more accuracy than this against the teacher
+max_loss = 0.03          # the compile fails if the student loses more accuracy than this against the teacher
+max_slice_loss = 0.05    # … or more than this, beyond chance, on a label or a group
+
+[deferral]
+max_risk = 0.05          # it leaves clips to the teacher, so that at most this share of its own answers is wrong
+# teacher_call_cost = 0.40   # what a question to the teacher costs, and a local answer: the report then says what pays
+# local_call_cost = 0.001
 """
 
 
