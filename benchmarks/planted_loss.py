@@ -5,8 +5,7 @@
 On `keywords`, one accent is harmed, another one for each seed: by leaving its clips out of the distillation (removed), and by
 weight noise tuned until the student forgets a share of that accent's training clips while it keeps the others (noise). The
 audit then compares the student with the teacher on the test split. A row says which slice the audit put first below "all
-clips", with which verdict; for unharmed students, which slices it called lost. Students are float, from the distil pass with
-fewer epochs than the recipe's.
+clips", with which verdict; for unharmed students, which slices it called lost. Students are float, from the distil pass.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def main() -> None:
     ask.add_argument("--seeds", type=int, default=10, help="students that are harmed by noise")
     ask.add_argument("--removed", type=int, default=4, help="students that are harmed by leaving an accent out: slow")
     ask.add_argument("--unharmed", type=int, default=20)
-    ask.add_argument("--epochs", type=int, default=20)
+    ask.add_argument("--epochs", type=int, default=40)
     ask.add_argument("--build", type=Path, default=Path("build"))
     ask.add_argument("--jobs", type=int, default=1)
     given = ask.parse_args()

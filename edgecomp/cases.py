@@ -15,8 +15,11 @@ from edgecomp.artifact import Artifact, text_hash, to_json
 from edgecomp.audit.deferral import Threshold, choose_threshold
 from edgecomp.audit.slices import lost_slices
 from edgecomp.code import code_hash
+from edgecomp.data.audio import load_clip
 from edgecomp.data.manifest import Dataset
+from edgecomp.data.rows import find_audio
 from edgecomp.data.scan import scan
+from edgecomp.errors import DataError
 from edgecomp.evaluate import answers_of, uncertainty_of
 from edgecomp.metrics import threshold_for_sensitivity
 from edgecomp.proof import Gate, Proof, stage_of
@@ -24,6 +27,8 @@ from edgecomp.runtimes import runtime_for
 from edgecomp.students.ending import read_ending
 from edgecomp.task import Task
 
+FOREIGN_CLIPS = 64
+"""Recordings of another task that are asked about."""
 CODE = ("audit", "appraisal.py", "cases.py", "metrics.py", "data/corruptions.py", "data/foreign.py", "data/audio.py")
 """What an audit's result depends on beside the models, the clips and the recipe."""
 
@@ -90,7 +95,7 @@ def whole_audit(
     return {
         "audit": audit,
         "calibration": appraisal.calibration(case),
-        "deferral": appraisal.deferral(case, threshold, task.recipe.deferral, ask, None),
+        "deferral": appraisal.deferral(case, threshold, task.recipe.deferral, ask, _foreign(task)),
     }
 
 
@@ -103,6 +108,24 @@ def slices_gate(audit: Mapping[str, Any]) -> Gate:
     else:
         text = f"no slice lost more than {audit['margin'] * 100:g} points against the teacher beyond chance: {told}"
     return Gate("slices", len(failed), 0, "slices", not failed, text)
+
+
+def _foreign(task: Task) -> np.ndarray | None:
+    """Return recordings from the folder that the recipe calls foreign, (m, samples), spread over it; None without one."""
+    given, data = task.recipe.deferral.foreign, task.recipe.data
+    if given is None:
+        return None
+    folder = (task.recipe.folder / given).resolve()
+    files = find_audio(folder) if folder.is_dir() else []
+    if not files:
+        raise DataError(
+            "there are no recordings in the folder of foreign ones",
+            where=f"{task.recipe.file} [deferral] foreign",
+            fix=f"name a folder of audio files, or leave it out; looked at {folder}",
+        )
+    chosen = files[:: max(1, len(files) // FOREIGN_CLIPS)][:FOREIGN_CLIPS]
+    how = {"sample_rate": data.sample_rate, "samples": data.samples, "fit": data.fit}
+    return np.stack([load_clip(folder / name, **how) for name in chosen])
 
 
 def asking_threshold(task: Task, shipped: Artifact) -> Threshold:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgecomp import __version__, metrics
 from edgecomp.artifact import Artifact, text_hash, to_json
+from edgecomp.audit.intervals import difference, pairs, share, subject_numbers
 from edgecomp.compiler import Staged
 from edgecomp.devices.host import describe, device_name, footprint
 from edgecomp.measure import Latency, Measurement, from_estimate, from_footprint, from_latency, latency, ratios
@@ -85,26 +86,28 @@ def quality(
     against: the teacher's answers, for the paired difference
     """
     test = task.dataset.of("test")
-    subjects = None if any(clip.subject is None for clip in test.clips) else [clip.subject for clip in test.clips]
+    names = [clip.subject for clip in test.clips]
+    people = subject_numbers(names) if any(names) else None
+    right = answers.argmax(1) == test.targets
     how = {"device": device_name(), "of": of, "artifact_hash": artifact_hash}
-    interval = "Wilson interval" + (", widened to a bootstrap by subject" if subjects else "")
+    interval = "interval" + ("" if people is None else " at the effective number of clips by subject")
     made = [
         from_estimate(
             "accuracy",
-            metrics.accuracy(answers.argmax(1), test.targets, subjects),
+            share(right, people),
             "share",
-            f"test split; {interval}",
+            f"test split; Wilson's {interval}",
             **how,
         )
     ]
     if against is not None:
-        difference = metrics.accuracy_difference(answers.argmax(1), against.argmax(1), test.targets, subjects)
+        paired = pairs(right, against.argmax(1) == test.targets, people)
         made.append(
             from_estimate(
                 "accuracy_difference",
-                difference,
+                difference(paired),
                 "share",
-                "to the teacher, on the same clips; Newcombe interval",
+                f"to the teacher, on the same clips; Newcombe's {interval}",
                 **how,
             )
         )

@@ -64,43 +64,6 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(successes / n, *_wilson(successes / n, n), n)
 
 
-def accuracy(predicted: ArrayLike, labels: ArrayLike, subjects: ArrayLike | None = None) -> Estimate:
-    """Estimate the share of right answers.
-
-    subjects: clips of one person are not independent; where given, the interval covers a bootstrap by subject too
-    """
-    predicted, labels = _pair(predicted, labels)
-    right = predicted == labels
-    by_clip = proportion(int(right.sum()), right.size)
-    return by_clip if subjects is None else _covering(by_clip, right.astype(float), subjects, lowest=0.0)
-
-
-def accuracy_difference(
-    first: ArrayLike, second: ArrayLike, labels: ArrayLike, subjects: ArrayLike | None = None
-) -> Estimate:
-    """Estimate accuracy of first − accuracy of second, both asked the same clips.
-
-    first, second: (n,) predicted classes, such as the student's and the teacher's
-    subjects: as in accuracy
-    source:   Newcombe 1998, Statistics in Medicine 17:2635, method 10 (paired, score intervals)
-    """
-    first, labels = _pair(first, labels)
-    second, labels = _pair(second, labels)
-    a, b = first == labels, second == labels
-    n, both, neither = a.size, int((a & b).sum()), int((~a & ~b).sum())
-    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-    p, q = proportion(int(a.sum()), n), proportion(int(b.sum()), n)
-    product = both * neither - only_a * only_b
-    corrected = max(product - n / 2, 0) if product > 0 else product
-    margins = float((both + only_a) * (only_b + neither)) * float((both + only_b) * (only_a + neither))
-    phi = corrected / np.sqrt(margins) if margins else 0.0
-    below, above = (p.value - p.low, q.high - q.value), (p.high - p.value, q.value - q.low)
-    value = p.value - q.value
-    low, high = (np.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0)) for x, y in (below, above))
-    by_clip = Estimate(value, max(-1.0, value - float(low)), min(1.0, value + float(high)), n)
-    return by_clip if subjects is None else _covering(by_clip, a.astype(float) - b, subjects, lowest=-1.0)
-
-
 def auroc(scores: ArrayLike, labels: ArrayLike) -> Estimate:
     """Estimate the chance that a positive clip scores above a negative one; ties count half.
 
@@ -260,12 +223,6 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     centre = (share + spread / 2) / (1 + spread)
     half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
-
-
-def _covering(by_clip: Estimate, values: NDArray, subjects: ArrayLike, lowest: float) -> Estimate:
-    """Widen an interval by clip so that it covers the one by subject: knowing subjects never narrows it."""
-    low, high = subject_bootstrap(values, subjects)
-    return Estimate(by_clip.value, max(lowest, min(low, by_clip.low)), min(1.0, max(high, by_clip.high)), by_clip.n)
 
 
 def _student_t(freedom: int) -> float:

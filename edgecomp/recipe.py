@@ -188,6 +188,8 @@ class Deferral(Table):
     local_call_cost: float | None = Field(None, ge=0)
     compile_cost: float = Field(0.0, ge=0)
     currency: str = ""
+    foreign: str | None = None
+    """A folder of recordings that are none of the task's, such as another task's: does it ask about them?"""
 
 
 class Recipe(Table):

@@ -183,3 +183,32 @@ def test_all_answers_equal_and_one_clip_are_judged_by_the_stated_rules():
         uncertainty=one.uncertainty[:1],
     )
     assert {row.verdict for row in appraisal.slice_table(alone, 0.03).rows} == {"too small"}
+
+
+def test_a_teacher_that_gives_labels_only_is_audited_by_its_decisions():
+    one = case(harmed="street")
+    hard = np.eye(3, dtype=np.float32)[one.decided[TEACHER]]
+    plain = replace(one, answers=one.answers | {TEACHER: hard})
+    assert "teacher unsure" not in {row.kind for row in plain.slices}, "it is equally sure of everything"
+    first = next(row for row in appraisal.slice_table(plain, 0.03).rows if row.kind != "all")
+    assert first.slice == "place: street" and first.verdict == "lost"
+    assert appraisal.forgotten(plain, None)["clips"] and appraisal.inherited(plain)["teacher_errors"] > 0
+    to_json(appraisal.calibration(plain))
+
+
+def test_a_label_without_test_clips_has_no_row_and_a_missing_group_value_is_one():
+    one = case()
+    kept = np.flatnonzero(one.targets != 2)
+    clips = tuple(replace(one.clips[row], groups={"place": None} if row % 3 else one.clips[row].groups) for row in kept)
+    few = replace(
+        one,
+        clips=clips,
+        targets=one.targets[kept],
+        waves=one.waves[kept],
+        length_s=one.length_s[kept],
+        answers={model: given[kept] for model, given in one.answers.items()},
+        uncertainty=one.uncertainty[kept],
+    )
+    names = {row.slice for row in appraisal.slice_table(few, 0.03).rows}
+    assert "label: up" not in names and {"label: down", "place: not stated"} <= names
+    to_json([appraisal.calibration(few), appraisal.forgotten(few, None), appraisal.inherited(few)])

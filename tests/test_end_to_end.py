@@ -288,6 +288,22 @@ def test_another_site_with_a_label_that_the_model_does_not_know_is_refused(place
     assert done.code == 2 and "whistle" in done.err and "high, low, middle" in done.err
 
 
+def test_recordings_of_another_task_are_asked_about_where_the_recipe_names_them(place, bundle, tmp_path):
+    recipe = place / "task" / "recipe.toml"
+    plain = recipe.read_text()
+    words = ["audit", bundle, "--recipe", place / "task", "--build", place / "build", "--data", place / "task" / "data"]
+    try:
+        recipe.write_text(plain + f'\n[deferral]\nforeign = "{place / "task" / "data"}"\n')
+        call(*words, "--out", tmp_path / "audit")
+        told = json.loads((tmp_path / "audit" / "report.json").read_text())["deferral"]["foreign"]
+        assert "other-task" in {row["name"] for row in told}
+        recipe.write_text(plain + '\n[deferral]\nforeign = "nowhere"\n')
+        done = call(*words, "--out", tmp_path / "audit")
+        assert done.code == 2 and "[deferral] foreign" in done.err
+    finally:
+        recipe.write_text(plain)
+
+
 def test_replicates_name_the_clips_that_students_of_any_seed_forget(place, bundle, tmp_path):
     words = ["compile", place / "task", "-t", place / "anything.toml", "--build", place / "build", "--out", tmp_path]
     done = edgecomp(*words, "--replicates", 2, "--set", "distil.epochs=2", "--set", "finetune.epochs=1", quick=True)

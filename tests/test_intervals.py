@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from edgecomp import metrics
 from edgecomp.audit.intervals import difference, pairs, share, subject_numbers
 from edgecomp.errors import InputError
 
@@ -25,15 +25,22 @@ def test_a_share_of_independent_clips_has_wilsons_interval(rows):
     assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-9)
 
 
-@steady
-@given(answers)
-def test_a_difference_of_independent_clips_is_the_one_of_metrics(rows):
-    student, teacher, _ = np.array(rows, int).T
-    ours, theirs = (
-        difference(pairs(student, teacher)),
-        metrics.accuracy_difference(student, teacher, np.ones_like(teacher)),
-    )
-    assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-12)
+def test_a_weak_positive_correlation_is_not_used_to_narrow_the_paired_difference():
+    # Newcombe 1998: between 0 and n/2, ad - bc counts as no correlation; here 20 × 2 - 5 × 5 = 15 <= 16
+    first, second = np.repeat([1, 1, 0, 0], [20, 5, 5, 2]), np.repeat([1, 0, 1, 0], [20, 5, 5, 2])
+    one = binomtest(25, 32).proportion_ci(method="wilson")
+    half = np.hypot(25 / 32 - one.low, one.high - 25 / 32)
+    estimate = difference(pairs(first, second))
+    assert (estimate.low, estimate.high) == pytest.approx((-half, half))
+
+
+def test_the_paired_difference_covers_the_truth_about_95_times_of_100():
+    random, held = np.random.default_rng(2), []
+    for _ in range(1000):
+        kind = random.choice(4, p=[0.85, 0.07, 0.03, 0.05], size=120)  # both right, first only, second only, neither
+        estimate = difference(pairs(np.isin(kind, (0, 1)), np.isin(kind, (0, 2))))
+        held.append(estimate.low <= 0.04 <= estimate.high)
+    assert 0.925 <= np.mean(held) <= 0.98
 
 
 def test_the_difference_is_newcombes_published_example():

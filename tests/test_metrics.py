@@ -100,68 +100,6 @@ def test_auroc_without_two_classes_is_refused(labels):
         metrics.auroc([0.1, 0.2, 0.3], labels)
 
 
-def test_the_paired_difference_is_newcombes_published_example():
-    # Newcombe 1998: both right, first only, second only, neither = 36, 12, 2, 0; method 10 gives 0.0569 to 0.3404
-    first = np.repeat([1, 1, 0, 0], [36, 12, 2, 0])
-    second = np.repeat([1, 0, 1, 0], [36, 12, 2, 0])
-    estimate = metrics.accuracy_difference(first, second, np.ones(50, int))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.20, 0.0569, 0.3404), abs=5e-5)
-
-
-def test_a_weak_positive_correlation_is_not_used_to_narrow_the_paired_difference():
-    # Newcombe 1998: between 0 and n/2, ad - bc counts as no correlation; here 20 × 2 - 5 × 5 = 15 <= 16
-    first, second = np.repeat([1, 1, 0, 0], [20, 5, 5, 2]), np.repeat([1, 0, 1, 0], [20, 5, 5, 2])
-    one = binomtest(25, 32).proportion_ci(method="wilson")
-    half = np.hypot(25 / 32 - one.low, one.high - 25 / 32)
-    estimate = metrics.accuracy_difference(first, second, np.ones(32, int))
-    assert (estimate.low, estimate.high) == pytest.approx((-half, half))
-
-
-def test_the_paired_difference_covers_the_truth_about_95_times_of_100():
-    random, held = np.random.default_rng(2), []
-    for _ in range(1000):
-        kind = random.choice(4, p=[0.85, 0.07, 0.03, 0.05], size=120)  # both right, first only, second only, neither
-        estimate = metrics.accuracy_difference(np.isin(kind, (0, 1)), np.isin(kind, (0, 2)), np.ones(120, bool))
-        held.append(estimate.low <= 0.04 <= estimate.high)
-    assert 0.925 <= np.mean(held) <= 0.98
-
-
-@steady
-@given(st.lists(st.tuples(*[st.integers(0, 1)] * 2), min_size=1, max_size=80))
-def test_swapping_the_models_turns_the_difference_round(rows):
-    first, second = np.array(rows).T
-    one = metrics.accuracy_difference(first, second, np.ones(len(rows), int))
-    other = metrics.accuracy_difference(second, first, np.ones(len(rows), int))
-    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low))
-    assert -1 <= one.low <= one.value <= one.high <= 1
-
-
-@steady
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=60))
-def test_knowing_subjects_never_narrows_an_interval(rows):
-    first, second, subjects = np.array(rows).T
-    truth = np.ones(len(rows), int)
-    for figure, answers in ((metrics.accuracy, (first,)), (metrics.accuracy_difference, (first, second))):
-        plain, grouped = figure(*answers, truth), figure(*answers, truth, subjects)
-        assert grouped.low <= plain.low and plain.high <= grouped.high and grouped.value == plain.value
-
-
-def test_the_interval_by_subject_holds_where_the_one_by_clip_does_not():
-    random, by_clip, by_subject = np.random.default_rng(3), [], []
-    for _ in range(150):  # 12 people, 30 clips each, people differ
-        share = random.beta(6, 2, size=12)
-        right = (random.random((12, 30)) < share[:, None]).astype(int).ravel()
-        for held, subjects in ((by_clip, None), (by_subject, np.repeat(np.arange(12), 30))):
-            estimate = metrics.accuracy(right, np.ones(360, int), subjects)
-            held.append(estimate.low <= 0.75 <= estimate.high)
-    assert np.mean(by_clip) < 0.75 < 0.9 < np.mean(by_subject)
-
-
-def test_one_subject_says_nothing_about_others():
-    estimate = metrics.accuracy([1, 1, 0], [1, 1, 1], ["ann"] * 3)
-    assert (estimate.low, estimate.high) == (0, 1)
-
-
 @pytest.mark.parametrize("freedom", [1, 2, 5, 30, 500])
 def test_students_t_is_scipys(freedom):
     assert metrics._student_t(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
@@ -259,8 +197,6 @@ def test_agreement_refuses_answers_that_are_not_finite():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: metrics.accuracy([], []),
-        lambda: metrics.accuracy([1, 2], [1]),
         lambda: metrics.auroc([np.nan, 0.2], [0, 1]),
         lambda: metrics.brier([[0.5, 0.5]], [0, 1]),
         lambda: metrics.brier([[np.nan, 0.5]], [0]),
