@@ -34,7 +34,7 @@ def main() -> None:
         if (report := newest_report(Path(given.build) / "bundles", f"{task}-{given.target}"))
     }
     for task, report in found.items():
-        put(MODELS / task / "README.md", results(report))
+        put(MODELS / task / "README.md", results(report) + left_out(task))
     put(ROOT / "README.md", overview(found))
 
 
@@ -128,6 +128,22 @@ def results(report: dict) -> str:
     parts.append("Gates:\n\n" + "\n".join(f"- {gate}" for gate in gates))
     parts += [f"Warning: {warning}." for warning in report["warnings"]]
     return "\n\n".join(parts)
+
+
+def left_out(task: str) -> str:
+    """Return the table of benchmarks/leave_one_out.py for a task that it was run for, or nothing."""
+    file = ROOT / "benchmarks" / "results" / f"leave-one-out-{task}.jsonl"
+    if not file.exists():
+        return ""
+    *folds, mean = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    stages = ("teacher", "labels only", "distilled", "finetuned", "int8")
+    rows = [[fold["test"], str(fold["clips"]), *(f"{fold[stage]:.3f}" for stage in stages)] for fold in folds]
+    rows.append(["**mean**", "", *(f"**{mean[stage]['mean']:.3f}**" for stage in stages)])
+    return (
+        "\n\n**Leave one subject out.** Accuracy on a subject who was never heard; teacher and student are trained anew "
+        f"for each, another subject is the validation; seed {mean['seed']}; written by `benchmarks/leave_one_out.py`.\n\n"
+        + _table(("who was left out", "clips", *stages), rows)
+    )
 
 
 def _stage_row(stage: dict, file: dict, metric: str) -> list[str]:

@@ -38,6 +38,9 @@ def main() -> None:
     )
     ask.add_argument("--epochs", type=int, help="of the teacher's arm; the recipe's by default")
     ask.add_argument("--views", type=int, help="of each clip; the recipe's by default")
+    ask.add_argument(
+        "--mix", type=float, help="share of the views that are mixed with another clip; the recipe's by default"
+    )
     ask.add_argument("--seeds", type=int, default=5, choices=sorted(T_95))
     ask.add_argument("--build", type=Path, default=Path("build"))
     ask.add_argument("--jobs", type=int, default=1)
@@ -72,8 +75,9 @@ def _task(given: argparse.Namespace):
     from edgecomp.task import load_task
 
     recipe = recipe_named(given.recipe)
-    if given.views:
-        recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"views": given.views})})
+    changed = {"views": given.views, "mix_share": given.mix}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update=changed)})
     return load_task(recipe, Store(given.build))
 
 
