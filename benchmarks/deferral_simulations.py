@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from edgecomp.audit.calibration import calibration_error_interval, fit_temperature, identity
-from edgecomp.audit.deferral import choose_threshold, deferral_rates
+from edgecomp.audit.deferral import choose_threshold
+from edgecomp.audit.deferral_rates import deferral_rates
 
 CLIPS = (80, 300, 2000)
 BASE_ERRORS = (0.02, 0.055, 0.1, 0.3)

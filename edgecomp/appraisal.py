@@ -13,12 +13,12 @@ from edgecomp.audit import costs as money
 from edgecomp.audit.calibration import brier_interval, calibration_error_interval
 from edgecomp.audit.deferral import (
     Threshold,
-    deferral_rates,
     disagreements_caught,
     foreign_auroc,
     risk_coverage,
     with_teacher,
 )
+from edgecomp.audit.deferral_rates import deferral_rates
 from edgecomp.audit.forgetting import Forgotten, by_disagreement, exemplars, inherited_errors
 from edgecomp.audit.intervals import difference, pairs, share, subject_numbers
 from edgecomp.audit.slice_sets import Clips, Slice, slices_of
@@ -32,7 +32,7 @@ from edgecomp.recipe import Deferral
 from edgecomp.students.ending import Ending, softmax
 
 TEACHER = "teacher"
-OUTSIDE_CLIPS = 200
+OUTSIDE_CLIPS = 150
 """Test clips that are heard under every corruption: enough for an interval of a few points, and seconds of work."""
 LISTED = 12
 """Forgotten clips that are listed, with their sound."""

@@ -7,14 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact
 
 from edgecomp.audit import deferral
-from edgecomp.audit.deferral import (
-    choose_threshold,
-    deferral_rates,
-    disagreements_caught,
-    foreign_auroc,
-    risk_coverage,
-    with_teacher,
-)
+from edgecomp.audit.deferral import choose_threshold, disagreements_caught, foreign_auroc, risk_coverage, with_teacher
+from edgecomp.audit.deferral_rates import deferral_rates
 from edgecomp.errors import InputError
 
 steady = settings(deadline=None, max_examples=30, derandomize=True)

@@ -1,4 +1,4 @@
-"""Deferral: when the small model should ask the teacher, what that promises, and on whom the asking falls.
+"""Deferral: when the small model should ask the teacher, and what that promises.
 
 An uncertainty is (n,), larger means less sure; the model asks where it is above the threshold. Thresholds are chosen on the
 validation split. Subjects are (n,) names or numbers; None or "" is a clip of its own.
@@ -7,7 +7,6 @@ validation split. Subjects are (n,) names or numbers; None or "" is a clip of it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -17,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgecomp import metrics
 from edgecomp.audit.intervals import effect_of_subjects, share, subject_numbers
-from edgecomp.audit.noninferiority import holm
-from edgecomp.audit.quantiles import beta_below, student_above, student_quantile
+from edgecomp.audit.quantiles import beta_below, student_quantile
 from edgecomp.errors import InputError
 from edgecomp.metrics import Estimate
 
@@ -66,16 +64,6 @@ class RiskCoverage:
     area: float
 
 
-@dataclass(frozen=True)
-class SliceRate:
-    """How often a slice is deferred. is_above: more often than the other clips, beyond chance (Holm's p below 0.05)."""
-
-    name: str
-    rate: Estimate
-    holm_p: float
-    is_above: bool
-
-
 def choose_threshold(
     uncertainty: ArrayLike,
     wrong: ArrayLike,
@@ -100,7 +88,7 @@ def choose_threshold(
     source:  fixed-sequence testing: Angelopoulos et al. 2021, arXiv:2110.01052; selective risk: Geifman and El-Yaniv
              2017, arXiv:1705.08500; effective counts: Korn and Graubard 1998, Survey Methodology 24:193
     """
-    uncertainty, wrong = _numbers(uncertainty), _bools(wrong, np.shape(uncertainty))
+    uncertainty, wrong = _numbers(uncertainty), as_bools(wrong, np.shape(uncertainty))
     if not 0 < max_risk < 1 or not 0.5 <= confidence < 1:
         raise _bad(
             f"max_risk {max_risk}, confidence {confidence}", "a risk above 0, below 1; a confidence from 0.5, below 1"
@@ -108,7 +96,7 @@ def choose_threshold(
     n, tail = len(wrong), 1 - confidence
     order = np.argsort(uncertainty, kind="stable")
     ordered, wrong = uncertainty[order], wrong[order]
-    people = None if subjects is None else _same_length(subject_numbers(subjects), n)[order]
+    people = None if subjects is None else same_length(subject_numbers(subjects), n)[order]
     needed = _clips_for(0, max_risk, confidence)
     rungs = _rungs(ordered, needed)
     widening = np.ones(len(rungs)) if people is None or not len(rungs) else _widening(wrong, people, rungs, tail)
@@ -150,7 +138,7 @@ def risk_coverage(uncertainty: ArrayLike, wrong: ArrayLike, points: int = 200) -
     Clips of equal uncertainty count as in random order.
     source: El-Yaniv and Wiener 2010, JMLR 11:1605; area: Geifman et al. 2019, arXiv:1805.08206
     """
-    uncertainty, wrong = _numbers(uncertainty), _bools(wrong, np.shape(uncertainty))
+    uncertainty, wrong = _numbers(uncertainty), as_bools(wrong, np.shape(uncertainty))
     _, place, size = np.unique(uncertainty, return_inverse=True, return_counts=True)
     blocks = np.bincount(place, wrong)
     ends, errors = np.cumsum(size), np.cumsum(blocks)
@@ -160,34 +148,9 @@ def risk_coverage(uncertainty: ArrayLike, wrong: ArrayLike, points: int = 200) -
     return RiskCoverage(ends[kept] / len(wrong), errors[kept] / ends[kept], area)
 
 
-def deferral_rates(
-    asked: ArrayLike, slices: Mapping[str, ArrayLike], subjects: ArrayLike | None = None
-) -> tuple[SliceRate, ...]:
-    """Return how often each slice is deferred, and whether the asking falls on it beyond chance; empty ones are left out.
-
-    The test is one-sided and exact (hypergeometric) against the other clips, corrected over slices (Holm). Where subjects
-    are given a score test by subject must agree, so the larger p counts; one subject alone shows nothing about a group.
-
-    asked: (n,) bool; slices: (n,) bool by name
-    """
-    asked = _bools(asked)
-    people = None if subjects is None else _same_length(subject_numbers(subjects), len(asked))
-    inside = {name: _bools(slice_, asked.shape) for name, slice_ in slices.items()}
-    inside = {name: slice_ for name, slice_ in inside.items() if slice_.any()}
-    p_values = [
-        max(_fisher_above(asked, slice_), 0.0 if people is None else _score_above(asked, slice_, people))
-        for slice_ in inside.values()
-    ]
-    corrected = holm(p_values) if p_values else []
-    return tuple(
-        SliceRate(name, share(asked[slice_], None if people is None else people[slice_]), float(p), bool(p < 0.05))
-        for (name, slice_), p in zip(inside.items(), corrected, strict=True)
-    )
-
-
 def disagreements_caught(asked: ArrayLike, student: ArrayLike, teacher: ArrayLike) -> Estimate | None:
     """Estimate the share of clips answered unlike the teacher that are deferred; None where all are answered alike."""
-    asked, student, teacher = _bools(asked), np.asarray(student), np.asarray(teacher)
+    asked, student, teacher = as_bools(asked), np.asarray(student), np.asarray(teacher)
     if student.shape != asked.shape or teacher.shape != asked.shape:
         raise _bad(f"answers {student.shape} and {teacher.shape} for {asked.shape} clips", "all of them (n,)")
     differs = student != teacher
@@ -204,9 +167,9 @@ def with_teacher(
     asked: ArrayLike, student_right: ArrayLike, teacher_right: ArrayLike, subjects: ArrayLike | None = None
 ) -> Estimate:
     """Estimate the accuracy of the pair, when the teacher answers what is asked; all arrays (n,) bool."""
-    asked = _bools(asked)
-    right = np.where(asked, _bools(teacher_right, asked.shape), _bools(student_right, asked.shape))
-    return share(right, None if subjects is None else _same_length(subject_numbers(subjects), len(asked)))
+    asked = as_bools(asked)
+    right = np.where(asked, as_bools(teacher_right, asked.shape), as_bools(student_right, asked.shape))
+    return share(right, None if subjects is None else same_length(subject_numbers(subjects), len(asked)))
 
 
 @lru_cache(maxsize=64)
@@ -292,29 +255,6 @@ def _likeness(wrong: NDArray, people: NDArray) -> float:
     return float(np.clip((effect - 1) / (mean_size - 1), 1 / len(size), 1))
 
 
-def _fisher_above(asked: NDArray, inside: NDArray) -> float:
-    """Return the chance that as many or more of the asked would fall into the slice, all splits being alike."""
-    n, drawn, marked = len(asked), int(inside.sum()), int(asked.sum())
-    logs = np.r_[0.0, np.cumsum(np.log(np.arange(1, n + 1)))]
-
-    def ways(of: int | NDArray, chosen: int | NDArray) -> NDArray:
-        return logs[of] - logs[chosen] - logs[of - chosen]
-
-    hits = np.arange(max(int((asked & inside).sum()), drawn + marked - n), min(drawn, marked) + 1)
-    return float(min(1.0, np.exp(ways(marked, hits) + ways(n - marked, drawn - hits) - ways(n, drawn)).sum()))
-
-
-def _score_above(asked: NDArray, inside: NDArray, people: NDArray) -> float:
-    """Return the one-sided p of the difference in rates, its variance by subject and as if there were none."""
-    groups = min(np.unique(people[inside]).size, np.unique(people[~inside]).size)
-    if groups < 2:
-        return 1.0
-    pull = (asked - asked.mean()) * np.where(inside, 1 / inside.sum(), -1 / (~inside).sum())
-    each = np.bincount(people, pull)
-    spread = float(np.sqrt((each**2).sum() * groups / (groups - 1)))
-    return student_above(float(pull.sum()) / spread, groups - 1) if spread > 0 else 1.0
-
-
 def _always(n: int, max_risk: float, confidence: float, subjects: int | None, why: str) -> Threshold:
     return Threshold(None, 0, 0, n, metrics.proportion(0, n), None, max_risk, confidence, subjects, why)
 
@@ -326,14 +266,16 @@ def _numbers(values: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _bools(values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
+def as_bools(values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
+    """Return values as an array of bool, (n,), or refuse them with the shape that was wanted."""
     values = np.asarray(values)
     if values.ndim != 1 or not values.size or values.dtype.kind != "b" or shape not in (None, values.shape):
         raise _bad(f"{values.dtype} of shape {values.shape}", f"bool of shape {shape or '(n,)'}, n at least 1")
     return values
 
 
-def _same_length(people: NDArray, n: int) -> NDArray:
+def same_length(people: NDArray, n: int) -> NDArray:
+    """Return subject numbers if there is one for each of n clips, or refuse them."""
     if len(people) != n:
         raise _bad(f"{len(people)} subjects for {n} clips", "one subject for each clip, None where it is not known")
     return people
