@@ -32,7 +32,7 @@ from edgecomp.recipe import Deferral
 from edgecomp.students.ending import Ending, softmax
 
 TEACHER = "teacher"
-OUTSIDE_CLIPS = 150
+OUTSIDE_CLIPS = 120
 """Test clips that are heard under every corruption: enough for an interval of a few points, and seconds of work."""
 LISTED = 12
 """Forgotten clips that are listed, with their sound."""
