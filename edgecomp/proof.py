@@ -102,18 +102,19 @@ class Proof:
 def choose(proof: Proof, chosen: Plan) -> tuple[dict[str, Artifact], list[str]]:
     """Return the file that ships in each format, and what to warn of.
 
-    That is int8, unless it is slower than its own float model on this host.
+    That is int8, unless it is slower than its own float model on this host, in the format that the target runs. Every
+    format holds the same student: a bundle has one threshold and one promise.
     """
-    shipped, warnings = {}, []
-    for form, file in proof.stages[chosen.stages[-1].name].files.items():
-        shipped[form] = file
-        slow, fast = (proof.value("latency_p50", f"{name} {form}") for name in ("int8", chosen.float_stage))
-        if slow and fast and slow.low > fast.high:
-            shipped[form] = proof.stages[chosen.float_stage].files[form]
-            warnings.append(
-                f"{form}: int8 takes {slow.value:.3f} ms and its own float model {fast.value:.3f} ms on this host, "
-                "so the float model ships; on a processor with faster int8 instructions this may be the other way round"
-            )
+    form, warnings = proof.format, []
+    ships = chosen.stages[-1].name
+    slow, fast = (proof.value("latency_p50", f"{name} {form}") for name in ("int8", chosen.float_stage))
+    if slow and fast and slow.low > fast.high:
+        ships = chosen.float_stage
+        warnings.append(
+            f"{form}: int8 takes {slow.value:.3f} ms and its own float model {fast.value:.3f} ms on this host, "
+            "so the float model ships; on a processor with faster int8 instructions this may be the other way round"
+        )
+    shipped = dict(proof.stages[ships].files)
     if proof.task.recipe.teacher.outputs_may_train == "unknown":
         warnings.append(
             "the recipe does not say whether the teacher's licence lets its outputs train another model "

@@ -12,6 +12,7 @@ import numpy as np
 from edgecomp.appraisal import TEACHER, Case
 from edgecomp.artifact import Artifact, Port, Signature, Step
 from edgecomp.audit.deferral import Threshold
+from edgecomp.audit.intervals import share
 from edgecomp.bundle import Bundle
 from edgecomp.cases import asker, lengths, slices_gate, teacher_threshold, whole_audit
 from edgecomp.data.manifest import load_site
@@ -107,12 +108,28 @@ def _report(bundle: Bundle, task: Task, case: Case, found: Mapping[str, Any], ga
             "notes": list(task.dataset.notes),
             "findings": [],
         },
-        "decision": bundle.facts["decision"],
+        "decision": _decision(bundle, case),
+        "warnings": [],
         "parity": [],
         "gates": [asdict(gate)],
         "stages": stages,
         **found,
     }
+
+
+def _decision(bundle: Bundle, case: Case) -> dict[str, Any]:
+    """Return the bundle's rule with what its threshold finds and clears on these clips."""
+    rule = dict(bundle.facts["decision"])
+    if case.positive is None:
+        return rule
+    is_positive = case.targets == case.positive
+    found = case.decided[case.shipped] == case.positive
+    for name, members, right in (
+        ("test_sensitivity", is_positive, found),
+        ("test_specificity", ~is_positive, ~found),
+    ):
+        rule[name] = asdict(share(right[members])) if members.any() else None
+    return rule
 
 
 def _threshold(bundle: Bundle) -> Threshold:

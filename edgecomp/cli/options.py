@@ -56,6 +56,7 @@ def recipe_named(name: str, seed: int | None = None) -> Recipe:
 
 
 def target_named(name: str) -> Target:
+    """Return the target of a name that edgecomp ships, or of a TOML file."""
     from edgecomp.shipped import shipped
     from edgecomp.target import read_target
 
@@ -63,6 +64,7 @@ def target_named(name: str) -> Target:
 
 
 def open_store(build: Path) -> Store:
+    """Open the build folder."""
     from edgecomp.store import Store
 
     return Store(build)
@@ -86,6 +88,7 @@ def read_settings(sets: list[str] | None) -> dict[str, dict[str, Any]]:
 
 
 def new_table(*columns: str) -> Table:
+    """Return an empty table with these heads."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -95,6 +98,7 @@ def new_table(*columns: str) -> Table:
 
 
 def show_table(table: Table, stderr: bool = False) -> None:
+    """Print a table, 160 characters wide where the stream is no terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -103,4 +107,5 @@ def show_table(table: Table, stderr: bool = False) -> None:
 
 
 def say(text: str) -> None:
+    """Print a line for people, to stderr."""
     typer.echo(text, err=True)
