@@ -67,6 +67,10 @@ class BundleError(InputError):
     """A bundle is missing, damaged or was changed after it was written."""
 
 
+class DeviceError(InputError):
+    """A device is absent, refuses, is not prepared, or was lost in the middle of its work."""
+
+
 class GateError(EdgecompError):
     """A compile finished, and its result is not good enough to ship."""
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.devices import host
+from edgecomp.portable import machine
 from edgecomp.errors import EdgecompError
 from tests.shared_data import shared_data
 
@@ -174,10 +175,10 @@ def test_an_unknown_format_names_those_there_are(tmp_path):
 
 
 def test_x86_facts_are_read_from_cpuinfo():
-    facts = host.cpu_facts(X86)
+    facts = machine.cpu_facts(X86)
     assert facts["cpu"] == "Intel(R) Xeon(R) Platinum 8375C" and facts["dot_product"] is True
     assert facts["features"] == ["sse4_2", "avx2", "fma", "avx512f", "avx512_vnni"] and facts["midr"] == []
-    assert host.cpu_facts(X86.replace("avx512_vnni ", ""))["dot_product"] is False
+    assert machine.cpu_facts(X86.replace("avx512_vnni ", ""))["dot_product"] is False
 
 
 @pytest.mark.parametrize(
@@ -191,11 +192,11 @@ def test_x86_facts_are_read_from_cpuinfo():
     ],
 )
 def test_arm_dot_product_comes_from_the_kernel_or_from_midr(text, dot):
-    assert host.cpu_facts(text)["dot_product"] is dot
+    assert machine.cpu_facts(text)["dot_product"] is dot
 
 
 def test_arm_cores_are_named_by_midr():
-    facts = host.cpu_facts(arm((0x41, 0xD03, 0), (0x41, 0xD09, 0), (0x41, 0xD03, 0)))
+    facts = machine.cpu_facts(arm((0x41, 0xD03, 0), (0x41, 0xD09, 0), (0x41, 0xD03, 0)))
     assert facts["midr"] == ["0x41:0xd03:r0", "0x41:0xd09:r0"] and facts["cpu"] == "Qualcomm Technologies, Inc SM6225"
 
 

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "edgecomp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     {"errors", "progress", "shipped", "threads"},
+    {"portable"},
     {"recipe", "artifact", "metrics", "schedule"},
     {"code"},
     {"target"},
@@ -36,12 +37,12 @@ ROOMS = [
     {"bundle"},
     {"report"},
     {"papers"},
-    {"bench", "delivery", "site", "verification"},
+    {"bench", "delivery", "embed", "site", "verification"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
-APART = {"teachers", "passes", "runtimes", "devices"}
+APART = {"teachers", "passes", "runtimes", "devices", "embed"}
 HEAVY = {
     "torch",
     "onnx",
@@ -131,11 +132,11 @@ def test_imports_run_one_way(file):
 
 
 def _is_kind(file: Path) -> bool:
-    """Tell a kind of teacher, which has a load function, from what kinds share; elsewhere every file is a kind."""
+    """Tell a kind, which has the function that its room asks of every kind, from what kinds share."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
+    wanted = {"teachers": "load", "devices": "open_device", "embed": "files"}.get(file.parent.name)
     return file.name != "__init__.py" and (
-        file.parent.name != "teachers"
-        or any(isinstance(node, ast.FunctionDef) and node.name == "load" for node in tree.body)
+        wanted is None or any(isinstance(node, ast.FunctionDef) and node.name == wanted for node in tree.body)
     )
 
 

@@ -1,7 +1,4 @@
-"""This machine as a device: what it is, and what one model costs alone in a fresh process on it.
-
-Latency is not here: measure.latency interleaves several sessions in one process.
-"""
+"""This machine as a device: what it is, how to run jobs on it, and what one model costs alone in a fresh process."""
 
 from __future__ import annotations
 
@@ -12,55 +9,58 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edgecomp.errors import EdgecompError, nearest
+from edgecomp.devices._scripted import Scripted
+from edgecomp.errors import DeviceError, EdgecompError, nearest
+from edgecomp.portable import machine
 
-PROBE = Path(__file__).with_name("probe.py")
+PROBE = Path(machine.__file__).with_name("probe.py")
 FORMATS = ("onnx", "tflite")
 PACKAGES = ("torch", "onnxruntime", "ai-edge-litert", "numpy")
 
-FEATURES = (
-    "sse4_2",
-    "avx",
-    "avx2",
-    "fma",
-    "f16c",
-    "avx512f",
-    "avx512bw",
-    "avx512_vnni",
-    "avx_vnni",
-    "amx_int8",
-    "asimd",
-    "neon",
-    "asimdhp",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
-    "sve2",
-)
-"""Instruction set extensions that change how fast or how exactly a small net runs, as /proc/cpuinfo spells them."""
 
-ARM_DOT_PRODUCT = {
-    (0x41, 0xD03): None,
-    (0x41, 0xD08): None,
-    (0x41, 0xD09): None,  # Cortex-A53, A72, A73: never
-    (0x41, 0xD05): 1,
-    (0x41, 0xD0A): 2,
-    (0x41, 0xD0B): 0,
-    (0x41, 0xD0D): 0,  # Cortex-A55 r1, A75 r2, A76, A77
-    (0x41, 0xD0C): 0,
-    (0x51, 0x804): 0,
-    (0x51, 0x805): 0,  # Neoverse N1, Kryo 485 Gold and Silver
-}
-"""The variant (implementer, part) from which a core has SDOT; old kernels do not report asimddp.
+class Host(Scripted):
+    """This machine; a job runs in a fresh process, in a temporary folder."""
 
-source: the MIDR table of pytorch/cpuinfo, src/arm/linux/aarch64-isa.c
-"""
+    python = sys.executable
+
+    def __init__(self) -> None:
+        self.name = device_name()
+        self._folder = tempfile.TemporaryDirectory(prefix="edgecomp-")
+
+    def describe(self) -> dict[str, object]:
+        """Say what this machine is."""
+        return describe() | {"name": self.name}
+
+    def put(self, content: bytes | Path, name: str) -> str:
+        """Link or write a file into the folder."""
+        place = Path(self._folder.name) / name
+        if isinstance(content, bytes):
+            place.write_bytes(content)
+        elif not place.exists():
+            place.symlink_to(content.resolve())
+        return str(place)
+
+    def command(self, arguments: list[str]) -> list[str]:
+        """Return the command; -P keeps what lies beside a script from shadowing modules."""
+        python, script, *rest = arguments
+        return [python, "-P", str(Path(self._folder.name) / script), *rest]
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
+
+
+def open_device(argument: str, cache: Path) -> Host:
+    """Open this machine; it takes no argument and prepares nothing."""
+    if argument:
+        raise DeviceError(f"host takes nothing after the colon, and got {argument!r}", where="--on", fix="--on host")
+    return Host()
 
 
 @dataclass(frozen=True)
@@ -141,81 +141,24 @@ def footprint(
 
 
 def describe() -> dict[str, object]:
-    """Return what this machine is: processor, memory, system, library versions and how busy it is.
+    """Return what this machine is and how it is now, and the versions of the libraries that answer here.
 
     Figures that cannot be read are None.
     """
-    facts = cpu_facts(_read("/proc/cpuinfo") or "")
-    cores = os.cpu_count() or 1
-    cpu = facts["cpu"] or platform.processor() or platform.machine()
-    return facts | {
-        "cpu": cpu,
-        "isa": platform.machine(),
-        "cores": cores,
-        "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        "ram_bytes": _ram_bytes(),
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "device": device_name(cpu, cores),
-    }
+    facts = machine.describe()
+    named = device_name(facts["cpu"], facts["cores"])
+    return {**facts, "versions": {name: _version(name) for name in PACKAGES}, "device": named}
 
 
 def device_name(cpu: str | None = None, cores: int | None = None) -> str:
     """Return the device of everything measured here: "host (CPU model, n cores)", never a phone's name."""
-    cpu = cpu or cpu_facts(_read("/proc/cpuinfo") or "")["cpu"] or platform.processor() or platform.machine()
+    cpu = (
+        cpu
+        or machine.cpu_facts(machine.read("/proc/cpuinfo") or "")["cpu"]
+        or platform.processor()
+        or platform.machine()
+    )
     return f"host ({cpu}, {_count(cores or os.cpu_count() or 1, 'core')})"
-
-
-def has_dot_product() -> bool | None:
-    """Say whether int8 products have an instruction here: VNNI on x86, SDOT on Arm; None where it cannot be known.
-
-    On x86 without it, u8 × s8 products of 8-bit weights can saturate, so int8 outputs may differ from those of a phone.
-    """
-    return cpu_facts(_read("/proc/cpuinfo") or "")["dot_product"]
-
-
-def cpu_facts(cpuinfo: str) -> dict[str, object]:
-    """Read the text of /proc/cpuinfo: cpu, features that matter, midr of each kind of Arm core, dot_product.
-
-    dot_product: True only where every core has it; None where the text does not say
-    """
-    rows = [tuple(part.strip() for part in line.split(":", 1)) for line in cpuinfo.splitlines() if ":" in line]
-    named = {key: value for key, value in reversed(rows) if value}  # the first of each key
-    name = next((named[key] for key in ("model name", "Model", "Hardware") if key in named), None)
-    flags = [set(value.split()) for key, value in rows if key in ("flags", "Features")]
-    common = set.intersection(*flags) if flags else set()
-    kinds = _arm_kinds(rows)
-    midr = sorted(f"{vendor:#04x}:{part:#05x}:r{variant}" for vendor, part, variant in kinds)
-    if kinds:
-        dot = "asimddp" in common or all(_arm_dot(kind) for kind in kinds)
-    else:
-        dot = bool(common & {"avx512_vnni", "avx_vnni"}) if common else None
-    return {
-        "cpu": name or ", ".join(midr) or None,
-        "features": [name for name in FEATURES if name in common],
-        "midr": midr,
-        "dot_product": dot,
-    }
-
-
-def _arm_kinds(rows: list[tuple[str, ...]]) -> set[tuple[int, int, int]]:
-    """Return (implementer, part, variant) of each kind of Arm core."""
-    kinds, core = set(), {}
-    for key, value in rows:
-        if key in ("CPU implementer", "CPU variant", "CPU part"):
-            core[key] = int(value, 16)
-        if key == "CPU revision" and "CPU part" in core:
-            kinds.add((core["CPU implementer"], core["CPU part"], core.get("CPU variant", 0)))
-            core = {}
-    return kinds
-
-
-def _arm_dot(kind: tuple[int, int, int]) -> bool:
-    since = ARM_DOT_PRODUCT.get(kind[:2])
-    return since is not None and kind[2] >= since
 
 
 def _start(command: list[str], model: Path, timeout_s: float) -> dict:
@@ -241,20 +184,6 @@ def _start(command: list[str], model: Path, timeout_s: float) -> dict:
         )
     probe = json.loads(child.stdout.strip().splitlines()[-1])
     return probe | {"cold_ms": (probe["first_answer_ns"] - begun_ns) / 1e6}
-
-
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return None
-
-
-def _ram_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """Run one model file once, alone in a fresh process, and write what that took as JSON to stdout.
 
-Started by host.footprint as a script, by its path, so that nothing of edgecomp is imported here:
-only the standard library, numpy and the one runtime are in the process that is measured.
+Started as a script, by its path, so that nothing of edgecomp is imported here: only the standard library, numpy and
+the one runtime are in the process that is measured. Beside runner.py it is copied to other machines.
 """
 
 import argparse
@@ -22,12 +22,16 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=None, help="length of the waveform, where it is free")
     parser.add_argument("--runs", type=int, default=5)
     given = parser.parse_args()
-    result = RUNTIMES[given.format](given.model, given.threads, given.samples, given.runs)
+    _, load = RUNTIMES[given.format](given.model, given.threads, given.samples)
+    result = observe(load, given.runs)
     sys.stdout.write(json.dumps(result) + "\n")
 
 
-def run_onnx(model: str, threads: int, samples: int | None, runs: int) -> dict:
-    """Measure one model with ONNX Runtime on the CPU."""
+def open_onnx(model: str, threads: int, samples: "int | None", delegate: str = "default"):
+    """Load a model with ONNX Runtime on the CPU: its input's shape, and waveform → outputs by name.
+
+    The first call imports the runtime and returns how to load: what is imported and what is loaded are told apart.
+    """
     import onnxruntime
 
     def load():
@@ -37,36 +41,46 @@ def run_onnx(model: str, threads: int, samples: int | None, runs: int) -> dict:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         port, *more = session.get_inputs()
         check_input(port.type, "tensor(float)", len(more))
-        return closed(port.shape, samples), lambda waveform: session.run(None, {port.name: waveform})
+        names = [out.name for out in session.get_outputs()]
+        return closed(port.shape, samples), lambda waveform: dict(zip(names, session.run(names, {port.name: waveform})))
 
-    return observe(load, runs)
+    return f"ONNX Runtime {onnxruntime.__version__}", load
 
 
-def run_tflite(model: str, threads: int, samples: int | None, runs: int) -> dict:
-    """Measure one model with LiteRT on the CPU."""
+def open_tflite(model: str, threads: int, samples: "int | None", delegate: str = "default"):
+    """Load a model with LiteRT on the CPU, like open_onnx.
+
+    delegate: "default" is XNNPACK; "none" LiteRT's own kernels
+    """
+    from importlib import metadata
+
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert import interpreter as litert
 
     def load():
-        interpreter = Interpreter(model, num_threads=threads)
+        kernels = litert.OpResolverType.AUTO
+        if delegate == "none":
+            kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = litert.Interpreter(model, num_threads=threads, experimental_op_resolver_type=kernels)
         port, *more = interpreter.get_input_details()
         check_input(np.dtype(port["dtype"]).name, "float32", len(more))
         shape = closed([int(n) for n in port["shape_signature"]], samples)
         if shape != [int(n) for n in port["shape"]]:
             interpreter.resize_tensor_input(port["index"], shape)
         interpreter.allocate_tensors()
+        outputs = {out["name"]: out["index"] for out in interpreter.get_output_details()}
 
         def answer(waveform):
             interpreter.set_tensor(port["index"], waveform)
             interpreter.invoke()
-            return [interpreter.get_tensor(out["index"]) for out in interpreter.get_output_details()]
+            return {name: interpreter.get_tensor(index) for name, index in outputs.items()}
 
         return shape, answer
 
-    return observe(load, runs)
+    return f"LiteRT {metadata.version('ai_edge_litert')}", load
 
 
-RUNTIMES = {"onnx": run_onnx, "tflite": run_tflite}
+RUNTIMES = {"onnx": open_onnx, "tflite": open_tflite}
 
 
 def observe(load, runs: int) -> dict:

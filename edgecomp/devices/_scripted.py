@@ -1,0 +1,191 @@
+"""What all machines with a Python share: copy portable/ and the models there, run a job, read its events line by line."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgecomp.artifact import text_hash
+from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, lines_to_timing
+from edgecomp.errors import DeviceError
+from edgecomp.portable import machine
+
+PORTABLE = Path(machine.__file__).parent
+SCRIPTS = ("machine.py", "probe.py", "runner.py")
+CLOCK = "time.perf_counter around each run, in the runner's process on the device"
+
+
+class Scripted:
+    """A machine where a Python with numpy and a runtime can be started; a kind of device says how.
+
+    A subclass gives name, how and forms, and the three ways there: put, command and close.
+    """
+
+    name: str
+    how: ClassVar[How] = "measured"
+    forms: tuple[str, ...] = ("onnx", "tflite")
+    python: str = "python3"
+    timeout_s: float = 600.0
+    """Longest silence between two events of a job."""
+
+    def put(self, content: bytes | Path, name: str) -> str:
+        """Bring a file to the device's folder, unless it is there; returns its path on the device."""
+        raise NotImplementedError
+
+    def command(self, arguments: list[str]) -> list[str]:
+        """Return the local command that runs something on the device, in its folder."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Remove what was put there."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the device is, as it says itself."""
+        script = self.put(PORTABLE / "machine.py", "machine.py")
+        return {**json.loads("".join(self._lines([self.python, script], ""))), "name": self.name}
+
+    def answers(self, model: ModelFile, clips: np.ndarray, threads: int = 1, delegate: str = "default") -> Answers:
+        """Run every clip, (n, samples) float32."""
+        job = {
+            "job": "answers",
+            "model": self._put_model(model),
+            "format": model.form,
+            "clips": self._put_clips(clips),
+            "threads": threads,
+            "delegate": delegate,
+        }
+        loaded, *rows = self._events(job)
+        return Answers(
+            np.array([row["probabilities"] for row in rows], np.float32),
+            np.array([row["uncertainty"] for row in rows], np.float32),
+            loaded["runtime"],
+        )
+
+    def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
+        """Time some files in one interleaved run in one process on the device."""
+        job = {
+            "job": "latency",
+            "models": {one.name: {"file": self._put_model(one), "format": one.form} for one in models},
+            "clips": self._put_clips(clips),
+            **{name: getattr(effort, name) for name in ("seconds", "windows", "warmup", "threads", "delegate")},
+            **{name: getattr(effort, name) for name in ("sustained_s", "seed", "pin")},
+        }
+        return lines_to_timing(self._events(job), effort, CLOCK)
+
+    def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
+        """Start fresh processes on the device; the first start after copying may find the file cold."""
+        job = {
+            "job": "starts",
+            "model": self._put_model(model),
+            "format": model.form,
+            "threads": threads,
+            "starts": starts,
+            "samples": samples,
+        }
+        return tuple(
+            Start(event["cold_ms"], event["load_ms"], event["memory"], event["reason"]) for event in self._events(job)
+        )
+
+    def _put_model(self, model: ModelFile) -> str:
+        return self.put(model.path, f"{text_hash(model.name)[:12]}{model.path.suffix}")
+
+    def _put_clips(self, clips: np.ndarray) -> str:
+        stream = io.BytesIO()
+        np.save(stream, np.ascontiguousarray(clips, np.float32))
+        return self.put(stream.getvalue(), "clips.npy")
+
+    def _events(self, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Run a job and yield its events as they come.
+
+        raises: DeviceError where it ends without "done"
+        """
+        for script in SCRIPTS:
+            self.put(PORTABLE / script, script)
+        for line in self._lines([self.python, "runner.py"], json.dumps(job)):
+            event = json.loads(line)
+            if event["event"] == "done":
+                return
+            yield event
+        raise DeviceError(
+            f"the {job['job']} job ended before it was done", where=self.name, fix="run the same command again"
+        )
+
+    def _lines(self, arguments: list[str], text: str) -> Iterator[str]:
+        """Run a command on the device and yield what it prints, line by line."""
+        command = self.command(arguments)
+        try:
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        except OSError as why:
+            raise DeviceError(f"{command[0]} cannot be started: {why.strerror}", where=self.name) from None
+        complaints: list[str] = []
+        reader = threading.Thread(target=lambda: complaints.extend(child.stderr), daemon=True)
+        reader.start()
+        watch = _Watch(child, self.timeout_s)
+        try:
+            with suppress(BrokenPipeError):
+                child.stdin.write(text)
+                child.stdin.close()
+            for line in child.stdout:
+                watch.seen()
+                if line.strip():
+                    yield line
+            code = child.wait()
+        finally:
+            watch.stop()
+            child.kill()
+            child.wait()
+        reader.join(timeout=5)
+        if watch.fired:
+            raise DeviceError(
+                f"no sign of life for {self.timeout_s:g} s", where=self.name, fix="see what it is busy with"
+            )
+        if code:
+            last = next((line.strip() for line in reversed(complaints) if line.strip()), f"exit code {code}")
+            raise DeviceError(f"the device says: {last}", where=self.name, fix=self.fix(last))
+
+    def fix(self, complaint: str) -> str:
+        """Return what to do about a device's last words."""
+        if "No module named" in complaint or "ModuleNotFoundError" in complaint:
+            return f"install numpy and one runtime for {self.python} there: ai-edge-litert or onnxruntime"
+        return "run the same command again; if it stays, try the file on --on host"
+
+
+class _Watch:
+    """Ends a child that has been silent for too long."""
+
+    def __init__(self, child: subprocess.Popen, timeout_s: float):
+        self.child, self.timeout_s, self.fired = child, timeout_s, False
+        self.seen()
+
+    def seen(self) -> None:
+        """Start waiting anew."""
+        self.stop()
+        self.timer = threading.Timer(self.timeout_s, self._fire)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def stop(self) -> None:
+        """Wait no more."""
+        if hasattr(self, "timer"):
+            self.timer.cancel()
+
+    def _fire(self) -> None:
+        self.fired = True
+        self.child.kill()
