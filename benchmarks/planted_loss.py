@@ -16,6 +16,7 @@ import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 HARM = 0.6
@@ -39,8 +40,10 @@ def main() -> None:
     ask.add_argument("--jobs", type=int, default=1)
     given = ask.parse_args()
     _task(given).view_answers()
-    work = [(seed, "unharmed and noise" if seed < given.seeds else "unharmed") for seed in range(given.unharmed)]
-    work += [(seed, "removed") for seed in range(given.removed)]
+    noisy = [(seed, "unharmed and noise") for seed in range(given.seeds)]
+    removed = [(seed, "removed") for seed in range(given.removed)]
+    unharmed = [(seed, "unharmed") for seed in range(given.seeds, given.unharmed)]
+    work = [one for pair in zip_longest(noisy, removed) for one in pair if one is not None] + unharmed
     rows = []
     with ProcessPoolExecutor(given.jobs) as pool:
         for made in pool.map(_students, [given] * len(work), work):

@@ -34,6 +34,8 @@ NEEDED = {
 }
 """What bundle.json must hold, and of which kind."""
 GOLDEN_CLIPS = 8
+FLOAT_ANSWERS = "golden/float_answers.json"
+"""What the float student answered to the test split, by path: what any device's answers can be held against."""
 GOLDEN_TOLERANCE = {"float32": 1e-4, "int8": 0.02}
 """Largest probability difference of a replayed golden clip: rounding in float; a few int8 steps elsewhere,
 since processors may round a sum that lies between two steps either way."""

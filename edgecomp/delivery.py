@@ -14,10 +14,10 @@ import numpy as np
 from edgecomp.account import account, decision
 from edgecomp.artifact import Artifact, content_hash, text_hash, to_json
 from edgecomp.audit.deferral import Threshold
-from edgecomp.bundle import GOLDEN_CLIPS, write_bundle
+from edgecomp.bundle import FLOAT_ANSWERS, GOLDEN_CLIPS, write_bundle
 from edgecomp.cases import audit_compile, decide, slices_gate, threshold_of
 from edgecomp.code import code_hash
-from edgecomp.compiler import run_plan
+from edgecomp.compiler import Staged, run_plan
 from edgecomp.evaluate import answers_of
 from edgecomp.papers import cyclonedx, model_card
 from edgecomp.plan import Plan, Settings, plan
@@ -60,21 +60,30 @@ def deliver(
         shipped,
         _facts(proof, shipped, audit["deferral"], seed),
         np.array(golden),
-        lambda work, facts: _write_evidence(work, facts, report, task),
+        lambda work, facts: _write_evidence(work, facts, report, proof, stages[chosen.float_stage]),
     )
     return Delivered(folder, report, failed)
 
 
-def _write_evidence(folder: Path, facts: Mapping[str, Any], report: Mapping[str, Any], task: Task) -> None:
-    """Write the report, the forgotten clips, the model card and the ML-BOM into a bundle's folder.
+def _write_evidence(
+    folder: Path, facts: Mapping[str, Any], report: Mapping[str, Any], proof: Proof, in_float: Staged
+) -> None:
+    """Write the report, the forgotten clips, the float student's answers, the model card and the ML-BOM into a bundle.
 
     The report is drawn once, and kept while nothing in it changes.
     """
+    task = proof.task
     sounds = _forgotten_sounds(report, task)
     key = text_hash(to_json(report), *sounds, code_hash("report"))
     drawn = task.store.make("report", key, lambda place: write_report(report, place, sounds))
     shutil.copytree(drawn, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     (folder / "README.md").write_text(model_card(report, facts), encoding="utf-8")
+    answers = {
+        "stage": in_float.name,
+        "clips": [clip.path for clip in task.dataset.of("test").clips],
+        "probabilities": answers_of(in_float.files[proof.format], task, "test").astype(float).round(7),
+    }
+    (folder / FLOAT_ANSWERS).write_text(to_json(answers) + "\n", encoding="utf-8")
     hashes = {p.relative_to(folder).as_posix(): content_hash(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     (folder / "bom.cdx.json").write_text(cyclonedx(report, facts, hashes), encoding="utf-8")
 

@@ -190,16 +190,32 @@ def test_show_prints_stages_gates_and_steps(bundle):
     assert {"stage", "format", "name", "value", "unit", "method", "device", "hash", "how"} <= set(rows[0])
 
 
-def test_bench_measures_every_file_of_every_bundle(compiled):
-    done = call("bench", *compiled.stdout.split(), "--seconds", "0.05", "--json")
-    rows = _rows(done.out)
-    assert {row["of"] for row in rows} == {
+def test_bench_measures_every_file_of_every_bundle_and_keeps_the_lines(compiled, tmp_path):
+    kept = tmp_path / "kept.jsonl"
+    done = call("bench", *compiled.stdout.split(), "--seconds", "0.05", "--starts", "1", "--results", kept, "--json")
+    rows = [row for row in _rows(done.out) if row["name"] != "device"]
+    assert {f"{row['bundle']} {row['form']}" for row in rows} == {
         f"tones-{name} {form}" for name in ("anything", "anything-else") for form in ("onnx", "tflite")
     }
-    assert {"latency_p50", "latency_ratio", "peak_memory", "cold_start", "bytes"} <= {row["name"] for row in rows}
+    assert {"latency_p50", "latency_ratio", "peak_memory", "cold_start", "bytes", "golden_difference"} <= {
+        row["name"] for row in rows
+    }
     assert all(
-        row["unit"] and row["method"] and row["how"] == "measured" and len(row["artifact_hash"]) == 64 for row in rows
+        row["unit"] and row["method"] and row["how"] == "measured" and len(row["model_sha256"]) == 64 for row in rows
     )
+    assert _rows(kept.read_text()) == _rows(done.out)
+    page = call("report", kept, "--out", tmp_path / "field.html")
+    assert page.code == 0 and "tones-anything onnx" in (tmp_path / "field.html").read_text()
+
+
+def test_bench_on_the_whole_test_split_agrees_with_the_float_student(place, compiled, bundle, tmp_path):
+    words = ("--test", "--recipe", place / "task", "--build", place / "build")
+    done = call(
+        "bench", bundle, *words, "--seconds", "0.05", "--starts", "0", "--results", tmp_path / "r.jsonl", "--json"
+    )
+    told = {(row["form"], row["name"]): row for row in _rows(done.out)}
+    for form in ("onnx", "tflite"):
+        assert told[form, "agreement"]["value"] >= 0.99 and told[form, "accuracy"]["n"] == told[form, "agreement"]["n"]
 
 
 def test_report_prints_markdown_and_writes_one_page_for_several_bundles(compiled, tmp_path):

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.devices import host
-from edgecomp.portable import machine
 from edgecomp.errors import EdgecompError
+from edgecomp.portable import machine
 from tests.shared_data import shared_data
 
 X86 = """processor\t: 0

@@ -24,7 +24,7 @@ ROOMS = [
     {"lowering"},
     {"runtimes"},
     {"devices"},
-    {"measure"},
+    {"measure", "results"},
     {"audit"},
     {"passes"},
     {"plan"},

@@ -1,4 +1,4 @@
-"""The commands that take a bundle: show, run, verify, audit, bench, report."""
+"""The commands that take one bundle: show, run, verify, audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from edgecomp.cli.options import (
     AsJson,
     BuildFolder,
     BundleFolder,
-    new_table,
     open_store,
     recipe_named,
     say,
@@ -149,60 +148,3 @@ def audit(
     typer.echo(visited.folder / "report.html")
     if visited.failed:
         raise GateError(visited.failed[0].text, where=out, fix="read the report before anybody relies on it there")
-
-
-@app.command()
-def bench(
-    bundles: Annotated[
-        list[Path],
-        typer.Argument(metavar="BUNDLE...", help="Folders that `edgecomp compile` wrote; compared side by side."),
-    ],
-    seconds: Annotated[float, typer.Option(help="Least time for each file.")] = 2.0,
-    as_json: AsJson = False,
-) -> None:
-    """Measure latency, memory and start of bundles on this host, interleaved in one run.
-
-    \b
-    edgecomp bench build/bundles/keywords-redmi-7a
-    edgecomp bench build/bundles/keywords-* --json
-    """
-    from edgecomp.bench import bench_bundles
-
-    rows = bench_bundles(bundles, seconds)
-    if as_json:
-        for row in rows:
-            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-        return
-    table = new_table("file", "figure", "value", "95 % interval", "unit", "device")
-    for row in rows:
-        between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
-        table.add_row(
-            row.of, row.name.replace("_", " "), f"{row.value:,.4g}", between, row.unit, f"{row.how} on {row.device}"
-        )
-    show_table(table)
-
-
-@app.command()
-def report(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Folders that `edgecomp compile` wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of writing a page.")] = False,
-) -> None:
-    """Put one or several bundles' reports on one page.
-
-    \b
-    edgecomp report build/bundles/keywords-* --out field-report.html
-    edgecomp report build/bundles/keywords-redmi-7a --markdown
-    """
-    from edgecomp import report as reports
-    from edgecomp.store import clear_errors, write_atomically
-
-    read = [reports.read_report(bundle / "report.json") for bundle in bundles]
-    if markdown:
-        typer.echo("\n\n".join(map(reports.markdown, read)))
-        return
-    sounds = reports.read_sounds(bundles[0], read[0])
-    page = reports.html(read[0], sounds) if len(read) == 1 else reports.comparison_html(read)
-    with clear_errors(out.parent):
-        write_atomically(out, page)
-    typer.echo(out)

@@ -42,7 +42,12 @@ def open_onnx(model: str, threads: int, samples: "int | None", delegate: str = "
         port, *more = session.get_inputs()
         check_input(port.type, "tensor(float)", len(more))
         names = [out.name for out in session.get_outputs()]
-        return closed(port.shape, samples), lambda waveform: dict(zip(names, session.run(names, {port.name: waveform})))
+
+        def answer(waveform):
+            found = session.run(names, {port.name: waveform})
+            return {name: found[place] for place, name in enumerate(names)}
+
+        return closed(port.shape, samples), answer
 
     return f"ONNX Runtime {onnxruntime.__version__}", load
 
