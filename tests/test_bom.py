@@ -9,7 +9,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from edgecomp.papers import cyclonedx
 from edgecomp.papers.licences import SPDX, spdx_id
-from tests.small_report import FILES, audited_report, digest, facts, hostile, plain_report
+from tests.small_report import FILES, FIXTURE, audited_report, digest, facts, hostile, plain_report
 
 
 def _faults(text: str) -> str | None:
@@ -136,6 +136,15 @@ def test_limitations_name_failed_gates_lost_slices_and_warnings():
     assert "verdict: lost (9.1 points lost)" in limits
     assert "unclear: accent: us" in limits and "judge these slices: accent: en-029" in limits
     assert report["warnings"][0] in limits
+
+
+def test_what_was_forgotten_is_a_limitation_and_inherited_errors_are_a_property():
+    report = audited_report() | json.loads(FIXTURE.with_name("audit.json").read_text(encoding="utf-8"))
+    card = _student(report)["modelCard"]
+    limits = card["considerations"]["technicalLimitations"]
+    assert any(one.startswith("What compression forgot: On 5.8 %") for one in limits)
+    told = {one["name"]: one["value"] for one in card["properties"]}["edgecomp:forgotten clips and inherited errors"]
+    assert "the student repeats 17.4 %" in told and "86.6 %" in told
 
 
 def test_fairness_is_told_of_groups_only_and_users_are_never_invented():

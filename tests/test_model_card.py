@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgecomp.papers import model_card
 from edgecomp.papers.front_matter import front_matter
-from tests.small_report import FILES, audited_report, facts, hostile, plain_report
+from tests.small_report import FILES, FIXTURE, audited_report, facts, hostile, plain_report
 
 
 def _section(card: str, title: str) -> str:
@@ -102,6 +102,15 @@ def test_where_every_slice_is_kept_the_card_says_so():
 def test_without_an_audit_the_card_says_that_nothing_was_tested():
     told = _section(model_card(plain_report(), facts()), "For whom it does not work as well")
     assert "No slice was tested" in told and "compared with the teacher" not in told
+
+
+def test_the_card_lists_what_was_forgotten_and_whose_mistakes_the_model_makes():
+    report = audited_report() | json.loads(FIXTURE.with_name("audit.json").read_text(encoding="utf-8"))
+    told = _section(model_card(report, facts()), "What compression forgot")
+    clips = report["audit"]["forgotten"]["clips"]
+    assert all(clip["path"].replace("_", r"\_") in told for clip in clips)
+    assert f"wrong on {report['audit']['inherited']['teacher_errors']} test clips" in told and "are new" in told
+    assert "What compression forgot" not in model_card(plain_report(), facts())
 
 
 def test_the_card_says_when_the_model_asks_and_how_sure_that_is():

@@ -218,6 +218,7 @@ def _model_card(report: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str
                 {
                     "labels": ", ".join(report["labels"]),
                     "decision": compact(report.get("decision") or facts.get("decision") or {}),
+                    "forgotten clips and inherited errors": " ".join(statements.forgot(report)) or None,
                     "margin of the audit": (report.get("audit") or {}).get("margin"),
                     "confidence of the intervals": level,
                     **{

@@ -31,6 +31,7 @@ def model_card(report: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         _opening(report),
         _what(report, facts),
         _for_whom_not(report),
+        _forgot(report),
         _asks(report),
         _results(report, facts),
         _limits(report),
@@ -168,6 +169,23 @@ def _slice_table(found: Sequence[statements.Slice], level: float) -> list[str]:
     ]
     note = f"In brackets: {level * 100:g} % intervals; differences are in percentage points."
     return [*table(heads, rows), "", note]
+
+
+def _forgot(report: Mapping[str, Any]) -> list[str]:
+    told = statements.forgot(report)
+    clips = ((report.get("audit") or {}).get("forgotten") or {}).get("clips") or []
+    if not told:
+        return []
+    lines = ["## What compression forgot", "", *(f"- {escaped(one)}" for one in told)]
+    rows = [
+        (clip["path"], clip["label"], clip["answers"]["teacher"]["label"], clip.get("students") or say.MISSING)
+        for clip in clips
+        if "teacher" in clip["answers"]
+    ]
+    if rows:
+        heads = ("clip", "its label", "the teacher said", "the student says")
+        lines += ["", *table(heads, rows), "", "The clips that lie furthest from the teacher; report.html plays them."]
+    return lines
 
 
 def _asks(report: Mapping[str, Any]) -> list[str]:

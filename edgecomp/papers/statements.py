@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecomp.papers.licences import is_stated
-from edgecomp.report import reading
+from edgecomp.report import forgotten, reading
 from edgecomp.report import wording as say
 
 QUALITY = ("accuracy", "auroc", "accuracy_difference", "brier", "calibration_error")
@@ -149,6 +149,11 @@ def tradeoffs(report: Mapping[str, Any]) -> list[str]:
     return made
 
 
+def forgot(report: Mapping[str, Any]) -> list[str]:
+    """Say on how many clips the student left its teacher, how that was found, and whose mistakes it makes."""
+    return [*forgotten.method(dict(report)), *forgotten.inherited(dict(report))]
+
+
 def may_train(report: Mapping[str, Any]) -> str:
     """Say in one sentence whether the teacher's outputs may train another model."""
     answer = report["teacher"].get("outputs_may_train", "unknown")
@@ -202,6 +207,7 @@ def _limits(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"{meaning}: {listed(names)}"
     if not report.get("audit"):
         yield "No slice was tested for a loss against the teacher: this report holds no audit"
+    yield from (f"What compression forgot: {sentence}" for sentence in forgot(report)[:1])
     yield from report["warnings"]
     yield from (
         f"About the data: {one['message']}"
