@@ -5,16 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import soundfile
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from edgecomp.lowering import onnx as onnx_lowering
+from edgecomp.lowering import tflite as tflite_lowering
 from edgecomp.lowering.flatbuffer import ALIGNMENT, TfliteGraph, metadata_of
 from edgecomp.runtimes import import_runtime, runtimes
 from edgecomp.students.ending import Ending
 from edgecomp.students.families import families, import_family
+from edgecomp.students.front_end import FLOOR, FrontEnd, hann, mel_filters, residues_of
+from edgecomp.students.log_mel import LogMel
 from edgecomp.students.quantisation import simulate
 from edgecomp.students.student import Student, freeze
 from tests.shared_data import shared_data
@@ -34,6 +39,16 @@ SIZES = {
     "windows apart": {"rate": 8000, "samples": 4000, "hop": 400, "window": 128, "mels": 17},
     "one frame": {"rate": 8000, "samples": 2000, "hop": 1999},
 }
+FRONT_ENDS = {
+    **SIZES,
+    "2 s": {"rate": 16_000, "samples": 32_000},
+    "a teacher's": {"rate": 16_000, "samples": 16_000, "hop": 160, "mels": 64},
+    "hops without a common step": {"rate": 16_000, "samples": 9001, "hop": 37},
+    "a window that hardly divides": {"rate": 8000, "samples": 4000, "window": 236},
+    "window and hop alike": {"rate": 8000, "samples": 4001, "hop": 240},
+}
+CLOSE = 1e-3
+"""Largest difference of a lowered log-mel value, natural logarithm, from the front end in float64."""
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +137,77 @@ def test_files_agree_on_real_speech_at_a_familys_own_widths(family, folder):
         assert (
             _share_apart(_answers(name, lower(freeze(student, quantisation), {}), waves, folder), simulated) <= TIPPED
         )
+
+
+def _front_end(name: str) -> FrontEnd:
+    given = dict(FRONT_ENDS[name])
+    return FrontEnd.preset(given.pop("rate"), given.pop("samples"), **given)
+
+
+def _lowered_front_ends(front_end: FrontEnd, waves: np.ndarray) -> dict[str, np.ndarray]:
+    """Return log-mel frames (n, frames, mels) by runtime."""
+    session = onnxruntime.InferenceSession(onnx_lowering.lower_front_end(front_end))
+    interpreter = Interpreter(model_content=tflite_lowering.lower_front_end(front_end))
+    run = interpreter.get_signature_runner()
+    return {
+        "ort": np.stack([session.run(["log_mel"], {"waveform": wave[None]})[0] for wave in waves]),
+        "litert": np.stack([run(waveform=wave[None])["log_mel"] for wave in waves]),
+    }
+
+
+def _exact(front_end: FrontEnd, waves: np.ndarray) -> np.ndarray:
+    frames = np.lib.stride_tricks.sliding_window_view(waves, front_end.window, axis=1)[:, :: front_end.hop]
+    spectrum = np.fft.rfft(frames.astype(np.float64) * hann(front_end.window))
+    return np.log(np.abs(spectrum) ** 2 @ mel_filters(front_end) + FLOOR)
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_every_lowered_front_end_is_the_exact_one(name):
+    front_end = _front_end(name)
+    rate, samples = front_end.sample_rate, front_end.samples
+    rng, time = np.random.default_rng(0), np.arange(samples) / rate
+    waves = np.vstack(
+        [
+            sounds(6, samples, rate=rate, seed=5),
+            np.zeros(samples),
+            [np.sin(2 * np.pi * hz * time) for hz in (50, 440, rate / 16, 0.45 * rate)],
+            np.sign(np.sin(2 * np.pi * 440 * time)),
+            np.clip(rng.normal(0, 3, samples), -1, 1),
+            rng.normal(0, 1e-3, samples),
+        ]
+    ).astype(np.float32)
+    wanted = _exact(front_end, waves)
+    with torch.inference_mode():
+        plain = LogMel(front_end)(torch.from_numpy(waves)).numpy()
+    for runtime, found in {"torch": plain, **_lowered_front_ends(front_end, waves)}.items():
+        assert found.shape == wanted.shape, runtime
+        assert np.abs(found - wanted).max() < CLOSE, runtime
+
+
+@pytest.mark.parametrize("data, rate", [("wakewords", 16_000), ("esc10", 16_000), ("fsdd", 8000)])
+def test_lowered_front_ends_are_exact_on_real_audio(data, rate):
+    files = sorted((shared_data(data) / "audio").rglob("*.*"))
+    waves = np.stack(
+        [np.resize(soundfile.read(file, dtype="float32")[0], rate) for file in files[:: len(files) // 12][:12]]
+    )
+    front_end = FrontEnd.preset(rate, rate)
+    wanted = _exact(front_end, waves)
+    for runtime, found in _lowered_front_ends(front_end, waves).items():
+        assert np.abs(found - wanted).max() < CLOSE, runtime
+
+
+def test_lowered_front_ends_of_both_kinds_are_tried():
+    """LiteRT cuts frames out first where hops do not begin at one residue."""
+    cut = {name for name in FRONT_ENDS if _front_end(name).hop % residues_of(_front_end(name))}
+    assert cut and set(FRONT_ENDS) - cut
+
+
+def test_litert_gives_a_front_end_to_its_delegate_whole():
+    content = tflite_lowering.lower_front_end(FrontEnd.preset(16_000, 16_000))
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    kinds = [one["op_name"] for one in interpreter._get_ops_details()]
+    assert kinds.count("DELEGATE") == 1 and not {"GATHER", "REVERSE_V2"} & set(kinds)
 
 
 ENDINGS = {
@@ -231,7 +317,7 @@ def test_the_front_end_and_the_softmax_stay_float_and_the_body_does_not(is_int8)
 
 
 def test_the_versions_written_are_those_that_the_operators_ask_for():
-    """A dense operator without a bias asks for version 6 (lite/tools/versioning/op_version.cc)."""
+    """A dense operator without a bias and a convolution in groups ask for 6 (lite/tools/versioning/op_version.cc)."""
     content = import_runtime("litert").lower(freeze(_student("ds_cnn", 0, "8 kHz")), {})
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     versions = {code.builtinCode: code.version for code in model.operatorCodes}
@@ -240,6 +326,22 @@ def test_the_versions_written_are_those_that_the_operators_ask_for():
         kind = model.operatorCodes[operator.opcodeIndex].builtinCode
         if kind == schema.BuiltinOperator.FULLY_CONNECTED and len(operator.inputs) == 2:
             assert versions[kind] >= 6
+    assert versions[schema.BuiltinOperator.CONV_2D] == 6
+
+
+def test_a_tflite_file_holds_its_front_ends_tables_under_their_names():
+    front_end = FrontEnd.preset(8000, 4000)
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_lowering.lower_front_end(front_end), 0))
+    buffers = {tensor.name.decode(): model.buffers[tensor.buffer] for tensor in model.subgraphs[0].tensors}
+    for name, values in tflite_lowering.front_end_tables(front_end).items():
+        assert bytes(bytearray(buffers[name].data)) == values.tobytes(), name
+
+
+def test_an_operator_has_the_highest_version_that_a_use_of_it_asks_for():
+    graph = TfliteGraph("test")
+    for version in (1, 6, 2):
+        graph.op("CONV_2D", [], graph.tensor("a", (1,)), version=version)
+    assert [code.version for code in graph.codes] == [6]
 
 
 def test_equal_constants_are_stored_once():

@@ -87,15 +87,23 @@ class TfliteGraph:
         return self.tensor(name, data.shape, DTYPES[data.dtype], scale=scale, axis=axis, data=data)
 
     def op(
-        self, kind: str, inputs: list[Tensor], output: Tensor, options: str | None = None, **settings: Any
+        self,
+        kind: str,
+        inputs: list[Tensor],
+        output: Tensor,
+        options: str | None = None,
+        *,
+        version: int = 1,
+        **settings: Any,
     ) -> Tensor:
         """Add an operator and return its output.
 
         kind:     name in BuiltinOperator, such as "CONV_2D"
         options:  name in BuiltinOptions, such as "Conv2DOptions", with its fields as settings
+        version:  what this use of the operator asks for, where that is more than VERSIONS says
         """
         made = schema.OperatorT()
-        made.opcodeIndex = self._code(kind)
+        made.opcodeIndex = self._code(kind, version)
         made.inputs, made.outputs = [t.index for t in inputs], [output.index]
         if options:
             made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
@@ -135,14 +143,15 @@ class TfliteGraph:
         self.buffers.append(_AlignedBuffer(content))
         return len(self.buffers) - 1
 
-    def _code(self, kind: str) -> int:
+    def _code(self, kind: str, version: int) -> int:
         number = getattr(schema.BuiltinOperator, kind)
         for index, code in enumerate(self.codes):
             if code.builtinCode == number:
+                code.version = max(code.version, version)
                 return index
         code = schema.OperatorCodeT()
         code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
-        code.version = VERSIONS.get(kind, 1)
+        code.version = max(VERSIONS.get(kind, 1), version)
         self.codes.append(code)
         return len(self.codes) - 1
 

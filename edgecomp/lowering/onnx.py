@@ -1,15 +1,14 @@
-"""Lower a student to ONNX: the folded front end in float, the body in float or int8, the softmax in float."""
+"""Lower a student to ONNX: the front end in float, the body in float or int8, the softmax in float."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from edgecomp.students.front_end import FLOOR, frame_blocks, tables
+from edgecomp.students.front_end import FLOOR, FrontEnd, tables
 from edgecomp.students.layers import FEATURES, Layer, same_padding, shapes
 from edgecomp.students.quantisation import Scale, bias_in_int32, weights_in_int8
 from edgecomp.students.student import Frozen
@@ -47,18 +46,30 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     With scales the body is int8 by quantise-dequantise pairs; the front end and the softmax are float always.
     metadata: strings to keep in metadata_props
     """
+    graph, config = _Graph(), model.config
+    log_mel = _front_end(graph, "waveform", config.front_end)
+    scaled = graph.op("Mul", [log_mel, graph.constant("scale", (1 / model.std)[None])], "scaled")
+    normal = graph.op("Add", [scaled, graph.constant("shift", (-model.mean / model.std)[None])], "normal")
+    image = graph.constant("image", np.array([1, 1, config.front_end.frames, config.front_end.mels]))
+    logits = _body(graph, graph.op("Reshape", [normal, image], FEATURES), model)
+    _ending(graph, logits, model)
+    outputs = {"probabilities": (1, len(config.labels)), "uncertainty": (1, 1)}
+    return _file(graph, config.front_end.samples, outputs, metadata)
+
+
+def lower_front_end(front_end: FrontEnd) -> bytes:
+    """Return an ONNX file of the front end alone: waveform (1, samples) → log_mel (frames, mels), not normalised."""
+    graph = _Graph()
+    graph.op("Identity", [_front_end(graph, "waveform", front_end)], "log_mel")
+    return _file(graph, front_end.samples, {"log_mel": (front_end.frames, front_end.mels)}, {})
+
+
+def _file(graph: _Graph, samples: int, outputs: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> bytes:
     from onnx import TensorProto, checker, helper
 
-    graph = _Graph()
-    logits = _body(graph, _front_end(graph, "waveform", model), model)
-    _ending(graph, logits, model)
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (
-            ("waveform", (1, model.config.front_end.samples)),
-            ("probabilities", (1, len(model.config.labels))),
-            ("uncertainty", (1, 1)),
-        )
+        for name, shape in {"waveform": (1, samples), **outputs}.items()
     ]
     made = helper.make_model(
         helper.make_graph(graph.nodes, "main", ends[:1], ends[1:], list(graph.initialisers.values())),
@@ -71,70 +82,69 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     return made.SerializeToString(deterministic=True)
 
 
-def _front_end(graph: _Graph, waveform: str, model: Frozen) -> str:
-    """Lower the folded front end; float16 tables are widened once, when the model is loaded."""
+def _front_end(graph: _Graph, waveform: str, front_end: FrontEnd) -> str:
+    """Lower the front end, frames in columns: so every product reads and writes whole rows, and reshapes cost nothing.
+
+    The mel table is stored in float16 and widened once, when the model is loaded.
+    """
     from onnx import TensorProto
 
-    front_end = model.config.front_end
-    table, frames, quarter = tables(front_end), front_end.frames, front_end.window // 4
-    near, far = _mirrored_frames(graph, waveform, model)
-    window = graph.constant("window", np.concatenate([table.window_inner, table.window_outer])[None])
-
-    def matmul(name: str, a: str, matrix: np.ndarray) -> str:
-        wide = graph.op(
-            "Cast", [graph.constant(f"{name}_f16", matrix.astype(np.float16))], f"{name}_table", to=TensorProto.FLOAT
-        )
-        return graph.op("MatMul", [a, wide], name)
-
-    powers = {}
-    for part, kind in (("cos", "Add"), ("sin", "Sub")):
-        windowed = graph.op("Mul", [graph.op(kind, [near, far], f"{part}_halves"), window], f"{part}_windowed")
-        inner, outer = graph.ops(
-            "Split",
-            [windowed, graph.constant("quarters", np.array([quarter, quarter]))],
-            [f"{part}_inner", f"{part}_outer"],
-            axis=1,
-        )
-        for bins, fold in (("even", "Add"), ("odd", "Sub")):
-            folded = graph.op(fold, [inner, outer], f"{part}_{bins}_in")
-            wave = matmul(f"{part}_{bins}", folded, getattr(table, f"{part}_{bins}"))
-            powers[part, bins] = graph.op("Mul", [wave, wave], f"{part}_{bins}_squared")
-    bands = [
-        matmul(f"mel_{bins}", graph.op("Add", [powers["cos", bins], powers["sin", bins]], f"power_{bins}"), mel)
-        for bins, mel in (("even", table.mel_even), ("odd", table.mel_odd))
-    ]
-    mel = graph.op("Add", [graph.op("Add", bands, "mel"), graph.constant("floor", np.float32([FLOOR]))], "mel_floored")
-    scaled = graph.op("Mul", [graph.op("Log", [mel], "log"), graph.constant("scale", (1 / model.std)[None])], "scaled")
-    normal = graph.op("Add", [scaled, graph.constant("shift", (-model.mean / model.std)[None])], "normal")
-    return graph.op("Reshape", [normal, graph.constant("image", np.array([1, 1, frames, front_end.mels]))], FEATURES)
+    table = tables(front_end)
+    residues, half, _ = table.mel.shape
+    framed, columns = _frames_in_columns(graph, waveform, front_end)
+    by_sample = _reshape(graph, framed, "by_sample", (front_end.window // residues, residues, columns))
+    # ONNX Runtime reads the residues in place: it fuses this transpose into the product
+    by_residue = graph.op("Transpose", [by_sample], "by_residue", perm=[1, 0, 2])
+    first = graph.op("MatMul", [graph.constant("first_table", table.first), by_residue], "first")
+    parts = _reshape(graph, first, "first_parts", (2 * residues, half * columns))
+    second = graph.op("MatMul", [graph.constant("second_table", table.second), parts], "second")
+    squares = graph.op("Mul", [second, second], "squares")
+    both = graph.constant("halves", np.array([residues, residues]))
+    real, imaginary = graph.ops("Split", [squares, both], ["real_squared", "imaginary_squared"], axis=0)
+    power = graph.op("Add", [real, imaginary], "power")
+    bins = _reshape(graph, power, "bins", (residues * half, columns))
+    stored = graph.constant("mel_f16", table.mel.reshape(residues * half, -1).astype(np.float16))
+    mel_table = graph.op("Cast", [stored], "mel_table", to=TensorProto.FLOAT)
+    mel = graph.op("Gemm", [bins, mel_table, graph.constant("floor", np.float32([FLOOR]))], "mel", transA=1)
+    if columns > front_end.frames:
+        mel = _slice(graph, mel, "mel_frames", 0, front_end.frames)
+    return graph.op("Log", [mel], "log")
 
 
-def _mirrored_frames(graph: _Graph, waveform: str, model: Frozen) -> tuple[str, str]:
-    """Return each frame's quarters [Q2, Q0], and the mirrored ones that they fold with, [Q1, Q3]: (frames, window / 2)."""
-    front_end = model.config.front_end
-    block = math.gcd(front_end.hop, front_end.window // 4)
-    used = front_end.samples
-    if used % block:
-        used = (front_end.frames - 1) * front_end.hop + front_end.window
-        ends = [
-            graph.constant(f"used_{name}", np.array([value]))
-            for name, value in (("from", 0), ("to", used), ("axis", 1))
-        ]
-        waveform = graph.op("Slice", [waveform, *ends], "used")
-    blocks = graph.op("Reshape", [waveform, graph.constant("blocks_shape", np.array([used // block, block]))], "blocks")
-    ends = [
-        graph.constant(f"mirror_{name}", np.array([value]))
-        for name, value in (("from", -1), ("to", -block - 1), ("axis", 1), ("step", -1))
-    ]
-    mirrored = graph.op("Slice", [blocks, *ends], "mirrored")
-    shape = graph.constant("frames_shape", np.array([front_end.frames, front_end.window // 2]))
-    found = []
-    for name, source, rows in zip(("near", "far"), (blocks, mirrored), frame_blocks(front_end), strict=True):
-        gathered = graph.op(
-            "Gather", [source, graph.constant(f"{name}_rows", rows.astype(np.int64))], f"{name}_blocks", axis=0
-        )
-        found.append(graph.op("Reshape", [gathered, shape], name))
-    return found[0], found[1]
+def _frames_in_columns(graph: _Graph, waveform: str, front_end: FrontEnd) -> tuple[str, int]:
+    """Return every frame as a column, (window × columns,), and the number of columns, of which the last few are no frames.
+
+    Hops are laid out as columns first. A frame's next hop is then the same rows one column on: the same numbers, read
+    from one place later. So frames are made by copying long runs, and the columns at the end hold what is left over.
+    """
+    window, hop = front_end.window, front_end.hop
+    hops = -(-window // hop)
+    columns = front_end.frames - 1 + hops
+    samples = columns * hop
+    if samples < front_end.samples:
+        waveform = _slice(graph, waveform, "used", 0, samples, axis=1)
+    elif samples > front_end.samples:
+        ends = graph.constant("padding", np.array([0, 0, 0, samples - front_end.samples]))
+        waveform = graph.op("Pad", [waveform, ends], "padded")
+    in_columns = graph.op("Transpose", [_reshape(graph, waveform, "hops", (columns, hop))], "hops_turned", perm=[1, 0])
+    flat = _reshape(graph, in_columns, "flat", (samples,))
+    runs = []
+    for at in range(hops):
+        start, length = at, min(hop, window - at * hop) * columns
+        runs.append(_slice(graph, flat, f"hop_{at}", start, min(start + length, samples)))
+        if start + length > samples:  # only columns that are left out
+            runs.append(_slice(graph, flat, f"hop_{at}_end", 0, start + length - samples))
+    framed = graph.op("Concat", runs, "framed", axis=0) if len(runs) > 1 else runs[0]
+    return framed, columns
+
+
+def _reshape(graph: _Graph, x: str, name: str, shape: tuple[int, ...]) -> str:
+    return graph.op("Reshape", [x, graph.constant(f"{name}_shape", np.array(shape))], name)
+
+
+def _slice(graph: _Graph, x: str, name: str, start: int, end: int, axis: int = 0) -> str:
+    at = [graph.constant(f"{name}_{what}", np.array([v])) for what, v in (("from", start), ("to", end), ("axis", axis))]
+    return graph.op("Slice", [x, *at], name)
 
 
 def _body(graph: _Graph, features: str, model: Frozen) -> str:

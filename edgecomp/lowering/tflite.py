@@ -1,8 +1,7 @@
-"""Lower a student to TFLite: the folded front end in float, the body in float or int8, the softmax in float."""
+"""Lower a student to TFLite: the front end in float, the body in float or int8, the softmax in float."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,10 +16,13 @@ from edgecomp.lowering.tflite_metadata import (
     with_associated_files,
 )
 from edgecomp.students.ending import Ending
-from edgecomp.students.front_end import FLOOR, FrontEnd, frame_blocks, tables
+from edgecomp.students.front_end import FLOOR, FrontEnd, residues_of, tables
 from edgecomp.students.layers import FEATURES, Layer, shapes
 from edgecomp.students.quantisation import bias_in_int32, weights_in_int8
 from edgecomp.students.student import Frozen
+
+GROUPED_CONV_2D = 6
+"""The operator version that a convolution in groups asks for (lite/tools/versioning/op_version.cc)."""
 
 
 def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
@@ -31,7 +33,12 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     """
     graph = TfliteGraph(f"edgecomp {model.config.family}")
     waveform = graph.tensor("waveform", (1, model.config.front_end.samples))
-    features = _front_end(graph, waveform, model)
+    front_end = model.config.front_end
+    log_mel = _front_end(graph, waveform, front_end)
+    scaled = _binary(graph, "MUL", "front/scaled", log_mel, graph.constant("front/scale", (1 / model.std)[None]))
+    shift = graph.constant("front/shift", (-model.mean / model.std)[None])
+    normal = _binary(graph, "ADD", "front/normal", scaled, shift)
+    features = _reshape(graph, normal, FEATURES, (1, front_end.frames, front_end.mels, 1))
     logits = _body(graph, features, model)
     probabilities, uncertainty = _ending(graph, logits, model.ending)
     config = model.config
@@ -52,80 +59,120 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     return with_associated_files(made, {LABELS_FILE: labels_file(config.labels)})
 
 
-def _front_end(graph, waveform, model: Frozen):
-    """Lower the folded front end; float16 tables are widened once, when the model is loaded."""
-    front_end = model.config.front_end
-    table, frames, quarter = tables(front_end), front_end.frames, front_end.window // 4
-    near, far = _mirrored_frames(graph, waveform, front_end)
-    window = graph.constant("window", np.concatenate([table.window_inner, table.window_outer])[None])
+def lower_front_end(front_end: FrontEnd) -> bytes:
+    """Return a TFLite file of the front end alone: waveform (1, samples) → log_mel (frames, mels), not normalised."""
+    graph = TfliteGraph("edgecomp front end")
+    waveform = graph.tensor("waveform", (1, front_end.samples))
+    return graph.to_bytes({"waveform": waveform}, {"log_mel": _front_end(graph, waveform, front_end)}, {})
 
-    def binary(kind: str, name: str, a, b):
-        options = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}[kind]
-        return graph.op(kind, [a, b], graph.tensor(f"front/{name}", a.shape), options)
 
-    def half(name: str, of, start: int):
-        at = [
-            graph.constant(f"front/{name}_{what}", np.array(v, np.int32))
-            for what, v in (("begin", (0, start)), ("size", (frames, quarter)))
-        ]
-        return graph.op("SLICE", [of, *at], graph.tensor(f"front/{name}", (frames, quarter)), "SliceOptions")
+def front_end_tables(front_end: FrontEnd) -> dict[str, np.ndarray]:
+    """Return the tables that a file has of its front end, by the name of their tensor, as they are stored."""
+    table = tables(front_end)
+    residues, parts, run = table.first.shape
+    real, imaginary = np.split(table.second, 2)
+    by_band = table.mel.transpose(2, 1, 0).reshape(front_end.mels, -1)
+    return {
+        "front/first_table": table.first.reshape(residues * parts, run, 1, 1),
+        "front/real_table": real,
+        "front/imaginary_table": imaginary,
+        "front/mel_f16": by_band.astype(np.float16),
+    }
 
-    def matmul(name: str, a, matrix: np.ndarray, bias: np.ndarray | None = None):
-        stored = graph.constant(f"front/{name}_f16", np.ascontiguousarray(matrix.T.astype(np.float16)))
-        wide = graph.op("DEQUANTIZE", [stored], graph.tensor(f"front/{name}_table", stored.shape), "DequantizeOptions")
-        inputs = [a, wide] + ([] if bias is None else [graph.constant(f"front/{name}_bias", bias)])
-        return graph.op(
-            "FULLY_CONNECTED",
-            inputs,
-            graph.tensor(f"front/{name}", (a.shape[0], matrix.shape[1])),
-            "FullyConnectedOptions",
-            keepNumDims=True,
-        )
 
-    powers = {}
-    for part, kind in (("cos", "ADD"), ("sin", "SUB")):
-        windowed = binary("MUL", f"{part}_windowed", binary(kind, f"{part}_halves", near, far), window)
-        inner, outer = half(f"{part}_inner", windowed, 0), half(f"{part}_outer", windowed, quarter)
-        for bins, fold in (("even", "ADD"), ("odd", "SUB")):
-            folded = binary(fold, f"{part}_{bins}_in", inner, outer)
-            wave = matmul(f"{part}_{bins}", folded, getattr(table, f"{part}_{bins}"))
-            powers[part, bins] = binary("MUL", f"{part}_{bins}_squared", wave, wave)
-    bands = [
-        matmul(f"mel_{bins}", binary("ADD", f"power_{bins}", powers["cos", bins], powers["sin", bins]), mel, bias)
-        for bins, mel, bias in (
-            ("even", table.mel_even, np.full(front_end.mels, FLOOR, np.float32)),
-            ("odd", table.mel_odd, None),
-        )
+def _front_end(graph, waveform, front_end: FrontEnd):
+    """Lower the front end; the first factor is a convolution in groups, one for each residue, which does the framing too.
+
+    The mel table is stored in float16 and widened once, when the model is loaded.
+    """
+    stored = {name: graph.constant(name, values) for name, values in front_end_tables(front_end).items()}
+    frames, residues = front_end.frames, residues_of(front_end)
+    half = front_end.window // residues // 2 + 1
+    parts = _first_factor(graph, waveform, front_end, stored["front/first_table"])
+    turned = _transpose(graph, _reshape(graph, parts, "front/first_parts", (frames, 2 * residues, half)), (0, 2, 1))
+    rows = _reshape(graph, turned, "front/parts", (frames * half, 2 * residues))
+    squares = []
+    for name in ("front/real", "front/imaginary"):
+        part = _dense(graph, name, rows, stored[f"{name}_table"])
+        squares.append(_binary(graph, "MUL", f"{name}_squared", part, part))
+    power = _reshape(graph, _binary(graph, "ADD", "front/power", *squares), "front/bins", (frames, half * residues))
+    by_band = stored["front/mel_f16"]
+    wide = graph.op("DEQUANTIZE", [by_band], graph.tensor("front/mel_table", by_band.shape), "DequantizeOptions")
+    floor = graph.constant("front/floor", np.full(front_end.mels, FLOOR, np.float32))
+    mel = _dense(graph, "front/mel", power, wide, floor)
+    return graph.op("LOG", [mel], graph.tensor("front/log", mel.shape))
+
+
+def _first_factor(graph, waveform, front_end: FrontEnd, filters):
+    """Return each frame's first factor, (1, frames, 1, residues × 2 × half)."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    residues, channels = residues_of(front_end), filters.shape[0]
+    step, samples = front_end.hop, front_end.samples
+    if step % residues:  # frames do not begin at one residue: they are cut out, and laid end to end
+        waveform, step = _cut_frames(graph, waveform, front_end), front_end.window
+        samples = front_end.frames * front_end.window
+    elif samples % residues:
+        samples -= samples % residues
+        waveform = _slice(graph, waveform, "front/used", (0, 0), (1, samples))
+    image = _reshape(graph, waveform, "front/residues", (1, samples // residues, 1, residues))
+    bias = graph.constant("front/first_bias", np.zeros(channels, np.float32))
+    return graph.op(
+        "CONV_2D",
+        [image, filters, bias],
+        graph.tensor("front/first", (1, front_end.frames, 1, channels)),
+        "Conv2DOptions",
+        version=GROUPED_CONV_2D,
+        padding=schema.Padding.VALID,
+        strideH=step // residues,
+        strideW=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+    )
+
+
+def _cut_frames(graph, waveform, front_end: FrontEnd):
+    """Return the frames as rows, (frames, window)."""
+    frames, window, hop = front_end.frames, front_end.window, front_end.hop
+    hops = -(-window // hop)
+    rows = frames - 1 + hops
+    missing = rows * hop - front_end.samples
+    if missing > 0:
+        ends = graph.constant("front/padding", np.array([[0, 0], [0, missing]], np.int32))
+        padded = graph.tensor("front/padded", (1, rows * hop))
+        waveform = graph.op("PAD", [waveform, ends], padded, "PadOptions")
+    elif missing < 0:
+        waveform = _slice(graph, waveform, "front/used", (0, 0), (1, rows * hop))
+    in_hops = _reshape(graph, waveform, "front/hops", (rows, hop))
+    runs = [
+        _slice(graph, in_hops, f"front/hop_{at}", (at, 0), (frames, min(hop, window - at * hop))) for at in range(hops)
     ]
-    log = graph.op("LOG", [binary("ADD", "mel", *bands)], graph.tensor("front/log", (frames, front_end.mels)))
-    scaled = binary("MUL", "scaled", log, graph.constant("front/scale", (1 / model.std)[None]))
-    normal = binary("ADD", "normal", scaled, graph.constant("front/shift", (-model.mean / model.std)[None]))
-    return _reshape(graph, normal, FEATURES, (1, frames, front_end.mels, 1))
+    if hops == 1:
+        return runs[0]
+    framed = graph.tensor("front/framed", (frames, window))
+    return graph.op("CONCATENATION", runs, framed, "ConcatenationOptions", axis=1)
 
 
-def _mirrored_frames(graph, waveform, front_end: FrontEnd):
-    """Return each frame's quarters [Q2, Q0], and the mirrored ones that they fold with, [Q1, Q3]: (frames, window / 2)."""
-    block = math.gcd(front_end.hop, front_end.window // 4)
-    near, far = frame_blocks(front_end)
-    used = front_end.samples
-    if used % block:
-        used = (front_end.frames - 1) * front_end.hop + front_end.window
-        at = [
-            graph.constant(f"front/used_{what}", np.array(v, np.int32))
-            for what, v in (("begin", (0, 0)), ("size", (1, used)))
-        ]
-        waveform = graph.op("SLICE", [waveform, *at], graph.tensor("front/used", (1, used)), "SliceOptions")
-    blocks = _reshape(graph, waveform, "front/blocks", (used // block, block))
-    axis = graph.constant("front/axis", np.array([1], np.int32))
-    mirrored = graph.op("REVERSE_V2", [blocks, axis], graph.tensor("front/mirrored", blocks.shape), "ReverseV2Options")
-    frames = []
-    for name, source, index in (("near", blocks, near), ("far", mirrored, far)):
-        rows = graph.constant(f"front/{name}_rows", index.reshape(-1).astype(np.int32))
-        found = graph.op(
-            "GATHER", [source, rows], graph.tensor(f"front/{name}_blocks", (index.size, block)), "GatherOptions"
-        )
-        frames.append(_reshape(graph, found, f"front/{name}", (front_end.frames, front_end.window // 2)))
-    return frames
+def _dense(graph, name: str, x, matrix, bias=None):
+    inputs = [x, matrix] if bias is None else [x, matrix, bias]
+    made = graph.tensor(name, (x.shape[0], matrix.shape[0]))
+    return graph.op("FULLY_CONNECTED", inputs, made, "FullyConnectedOptions", keepNumDims=True)
+
+
+def _binary(graph, kind: str, name: str, a, b):
+    options = {"ADD": "AddOptions", "MUL": "MulOptions"}[kind]
+    return graph.op(kind, [a, b], graph.tensor(name, a.shape), options)
+
+
+def _transpose(graph, x, order: tuple[int, ...]):
+    by = graph.constant("front/order", np.array(order, np.int32))
+    made = graph.tensor("front/turned", tuple(x.shape[axis] for axis in order))
+    return graph.op("TRANSPOSE", [x, by], made, "TransposeOptions")
+
+
+def _slice(graph, x, name: str, begin: tuple[int, ...], size: tuple[int, ...]):
+    at = [graph.constant(f"{name}_{what}", np.array(v, np.int32)) for what, v in (("begin", begin), ("size", size))]
+    return graph.op("SLICE", [x, *at], graph.tensor(name, size), "SliceOptions")
 
 
 def _reshape(graph, x, name: str, shape: tuple[int, ...]):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgecomp.students.front_end import FLOOR, FrontEnd, Tables, tables
+from edgecomp.students.front_end import FLOOR, FrontEnd, hann, mel_table
 
 
 class LogMel(nn.Module):
@@ -20,15 +20,10 @@ class LogMel(nn.Module):
     def __init__(self, front_end: FrontEnd):
         super().__init__()
         self.front_end = front_end
-        table = tables(front_end)
-        self.register_buffer(
-            "even", torch.from_numpy(_unfolded(table, table.cos_even, table.sin_even, 1)), persistent=False
-        )
-        self.register_buffer(
-            "odd", torch.from_numpy(_unfolded(table, table.cos_odd, table.sin_odd, -1)), persistent=False
-        )
-        self.register_buffer("mel_even", torch.from_numpy(table.mel_even), persistent=False)
-        self.register_buffer("mel_odd", torch.from_numpy(table.mel_odd), persistent=False)
+        mel = mel_table(front_end)
+        used = np.flatnonzero(mel.any(axis=1))
+        self.register_buffer("wave", torch.from_numpy(_windowed_dft(front_end.window, used)), persistent=False)
+        self.register_buffer("mel", torch.from_numpy(mel[used]), persistent=False)
         self.register_buffer("mean", torch.zeros(front_end.mels))
         self.register_buffer("std", torch.ones(front_end.mels))
 
@@ -39,23 +34,14 @@ class LogMel(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         frames = waveforms.unfold(1, self.front_end.window, self.front_end.hop)
-        power = _power(frames @ self.even) @ self.mel_even + _power(frames @ self.odd) @ self.mel_odd
+        real, imaginary = (frames @ self.wave).chunk(2, dim=-1)
+        power = (real * real + imaginary * imaginary) @ self.mel
         # log(power + FLOOR), written so that no exporter takes the floor for a zero: onnxscript 0.7 drops "+ 1e-8"
         log = torch.log(power / FLOOR + 1) + math.log(FLOOR)
         return (log - self.mean) / self.std
 
 
-def _power(parts: Tensor) -> Tensor:
-    real, imaginary = parts.chunk(2, dim=-1)
-    return real * real + imaginary * imaginary
-
-
-def _unfolded(table: Tables, cos: np.ndarray, sin: np.ndarray, sign: int) -> np.ndarray:
-    """Write a pair of quarter tables out over the whole window, windowed: (window, 2 × bins), real then imaginary.
-
-    sign: 1 for even bins and -1 for odd ones: how the outer quarters mirror the inner ones
-    """
-    inner, outer = table.window_inner[:, None], table.window_outer[:, None]
-    real = np.concatenate([sign * outer * cos, (inner * cos)[::-1], inner * cos, (sign * outer * cos)[::-1]])
-    imaginary = np.concatenate([sign * outer * sin, -(inner * sin)[::-1], inner * sin, -(sign * outer * sin)[::-1]])
-    return np.concatenate([real, imaginary], axis=1).astype(np.float32)
+def _windowed_dft(size: int, bins: np.ndarray) -> np.ndarray:
+    """Return the cosines, then the sines, of some bins, windowed: (size, 2 × bins) float32."""
+    turns = 2 * np.pi * np.outer(np.arange(size), bins) / size
+    return (hann(size)[:, None] * np.concatenate([np.cos(turns), np.sin(turns)], axis=1)).astype(np.float32)
