@@ -190,7 +190,7 @@ def _case(proof: Proof, shipped: Artifact) -> Case:
         shipped=stage,
         uncertainty=uncertainty_of(shipped, task, "test"),
         ending=read_ending(proof.stages[stage].calibrated.path),
-        train_counts=np.bincount(task.targets("train"), minlength=len(test.labels)),
+        train_counts=np.bincount(task.dataset.of("train").labelled().targets, minlength=len(test.labels)),
         positive=test.labels.index(task.recipe.data.positive) if task.recipe.data.positive else None,
         thresholds=thresholds,
     )

@@ -52,6 +52,7 @@ class Resolve(Table):
     leaks:      one subject on two sides. keep-test: leave its clips out of the earlier splits
     unreadable: clips that do not decode, are empty or not finite
     silent:     clips without a sound
+    unlabelled: clips with an empty label. teach: the student learns the teacher's answers to them; they only train
     """
 
     conflicts: Literal["error", "drop"] = "error"
@@ -59,6 +60,7 @@ class Resolve(Table):
     leaks: Literal["error", "keep-test"] = "error"
     unreadable: Literal["error", "drop"] = "error"
     silent: Literal["error", "drop", "keep"] = "error"
+    unlabelled: Literal["error", "teach"] = "error"
 
 
 class Data(Table):

@@ -58,7 +58,7 @@ def audit_site(bundle: Bundle, home: Task, data: Path, out: Path) -> Visited:
         shipped=stage,
         uncertainty=uncertainty_of(file, task, "test"),
         ending=Ending(facts["scale"], tuple(facts["shift"])),
-        train_counts=np.bincount(home.targets("train"), minlength=len(site.labels)),
+        train_counts=np.bincount(home.dataset.of("train").labelled().targets, minlength=len(site.labels)),
         positive=site.labels.index(positive) if positive else None,
         thresholds=thresholds,
     )

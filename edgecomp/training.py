@@ -98,11 +98,17 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the loop reads: features are normalised batch by batch, since the views are kept as they were computed."""
+    """What the loop reads: features are normalised batch by batch, since the views are kept as they were computed.
+
+    labels:   shares of the classes; the teacher's answers stand in for the labels of views that have none
+    taught:   the clips that are learnt from: all of them, but without a teacher only those with a label
+    clips:    how many there are: the length of an epoch, whichever are learnt from
+    """
 
     features: np.ndarray
     labels: Tensor
     answers: Tensor
+    taught: np.ndarray
     clips: int
     mean: Tensor
     std: Tensor
@@ -112,15 +118,20 @@ class _Inputs:
     @staticmethod
     def of(student: Student, task: Task, objective: Objective) -> _Inputs:
         front_end = student.config.front_end
-        labels = torch.from_numpy(task.views.soft_labels(task.targets("train"), len(task.dataset.labels)))
-        answers = labels if objective.label_weight == 1 else torch.from_numpy(np.array(task.view_answers()))
+        targets = task.targets("train")
+        labels = torch.from_numpy(task.views.soft_labels(targets, len(task.dataset.labels)))
+        answers, taught = labels, np.flatnonzero(targets >= 0)
+        if objective.label_weight < 1:
+            answers, taught = torch.from_numpy(np.array(task.view_answers())), np.arange(len(targets))
+            labels = torch.where(labels.sum(1, keepdim=True) > 0, labels, answers)
         mean, std = student.front_end.mean, student.front_end.std
         validation = (torch.from_numpy(task.features("validation", front_end)) - mean) / std
         return _Inputs(
             task.view_features(front_end),
             labels,
             answers,
-            len(task.targets("train")),
+            taught,
+            len(targets),
             mean,
             std,
             validation,
@@ -133,9 +144,10 @@ class _Inputs:
     def epoch(
         self, epoch: int, schedule: Schedule, rng: np.random.Generator
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Give every clip once, as a view that the last epochs did not show."""
+        """Give every clip once, as a view that the last epochs did not show; a few clips several times, as often as many."""
         views = len(self.labels) // self.clips
-        order = rng.permutation(self.clips)
+        again = -(-self.clips // len(self.taught))
+        order = np.concatenate([rng.permutation(self.taught) for _ in range(again)])[: self.clips]
         rows = order + self.clips * ((order + epoch) % views)
         for part in np.array_split(rows, self.batches(schedule.batch)):
             batch = torch.from_numpy(self.features[part].astype(np.float32))

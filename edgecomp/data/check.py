@@ -42,14 +42,14 @@ def check(recipe: Recipe, store: Store, data: Path | None = None) -> tuple[Findi
         *_small(found.clips, recipe.data),
         *_lengths(found.clips, facts, recipe.data.seconds),
         *_unknown(found.clips, recipe.data),
-        *_shortcuts(shortcuts(found.clips, facts, recipe.seed)),
+        *_shortcuts(shortcuts([clip for clip in found.clips if clip.label], facts, recipe.seed)),
     ]
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 
 def _small(clips: Sequence[Clip], data: Data) -> Iterable[Finding]:
     """Name the classes and groups with fewer than FEWEST clips in a split, and groups that lack a label."""
-    labels = data.labels or sorted({clip.label for clip in clips})
+    labels = data.labels or sorted({clip.label for clip in clips} - {""})
     rule = f"fewer than {FEWEST} clips cannot be judged: 10 right of 10 still means 0.72 to 1"
     for side in SIDES:
         here = [clip for clip in clips if clip.split == side]

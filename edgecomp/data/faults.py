@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgecomp.data.rows import Clip
@@ -82,6 +82,7 @@ _CHOICES = {
     "conflicts": ("drop",),
     "duplicates": ("keep-one",),
     "leaks": ("keep-test",),
+    "unlabelled": ("teach",),
 }
 
 
@@ -104,7 +105,7 @@ def sift(clips: Sequence[Clip], facts: Mapping[str, Facts], data: Data, seed: in
     left = apply(left, _silent(left, facts, resolve.silent))
     left = apply(left, _conflicts(left, facts, resolve.conflicts))
     heard = {clip.path: facts[clip.path].sound for clip in left if not facts[clip.path].is_silent}
-    left = place_clips(left, heard, data.split, seed)
+    left = apply(*_placed(left, heard, data, seed))
     for fault in _duplicates(left, facts, heard, resolve.duplicates):
         left = apply(left, fault)
     left = apply(left, _leaks(left, resolve.leaks))
@@ -120,6 +121,26 @@ def sets_of_equals(clips: Iterable[Clip], key: Callable[[Clip], str | None]) -> 
         if (value := key(clip)) is not None:
             sets[value].append(clip)
     return [members for members in sets.values() if len(members) > 1]
+
+
+def _placed(
+    clips: Sequence[Clip], heard: Mapping[str, str], data: Data, seed: int
+) -> tuple[tuple[Clip, ...], _Fault | None]:
+    """Give labelled clips their splits; clips without a label train, unless what they hold is judged elsewhere."""
+    known = place_clips([clip for clip in clips if clip.label], heard, data.split, seed)
+    others = [replace(clip, split=clip.split or "train") for clip in clips if not clip.label]
+    if not others:
+        return known, None
+    judged = [clip for clip in known if clip.split != "train"]
+    subjects = {clip.subject for clip in judged} - {None}
+    sounds = {heard[clip.path] for clip in judged if clip.path in heard}
+    spare = _paths(c for c in others if c.split != "train" or c.subject in subjects or heard.get(c.path) in sounds)
+    message = f"{_count(others)} without a label: the student learns the teacher's answers to them"
+    if spare:
+        message += f"; not so for {len(spare)}, whose split, subject or sound belongs to validation or test"
+    return (*known, *others), _Fault(
+        "unlabelled", "unlabelled", data.resolve.unlabelled, message, _paths(others), frozenset(spare)
+    )
 
 
 def _unreadable(clips: Sequence[Clip], facts: Mapping[str, Facts], choice: str) -> _Fault | None:
@@ -141,16 +162,19 @@ def _silent(clips: Sequence[Clip], facts: Mapping[str, Facts], choice: str) -> _
 def _conflicts(clips: Sequence[Clip], facts: Mapping[str, Facts], choice: str) -> _Fault | None:
     sounding = (clip for clip in clips if not facts[clip.path].is_silent)
     sets = [
-        s for s in sets_of_equals(sounding, lambda clip: facts[clip.path].sound) if len({clip.label for clip in s}) > 1
+        s
+        for s in sets_of_equals(sounding, lambda clip: facts[clip.path].sound)
+        if len({clip.label for clip in s} - {""}) > 1
     ]
     if not sets:
         return None
     bad, first = _paths(clip for members in sets for clip in members), sets[0]
-    other = next(clip for clip in first if clip.label != first[0].label)
+    one = next(clip for clip in first if clip.label)
+    other = next(clip for clip in first if clip.label not in ("", one.label))
     equal = sum(len({facts[clip.path].content for clip in members}) == 1 for members in sets)
     message = (
         f"{_sets(sets)} of equal audio ({_count(bad)}; {equal} equal byte for byte) under different labels, "
-        f"such as {first[0].path} ({first[0].label}) and {other.path} ({other.label})"
+        f"such as {one.path} ({one.label}) and {other.path} ({other.label})"
     )
     return _Fault("conflicting-labels", "conflicts", choice, message, bad, frozenset(bad))
 
@@ -202,8 +226,8 @@ def _leaks(clips: Sequence[Clip], choice: str) -> _Fault | None:
 
 
 def _latest(members: Sequence[Clip]) -> Clip:
-    """Return the copy to keep: test before validation before train, so that nothing tested was trained on."""
-    return max(members, key=lambda clip: SIDES.index(clip.split))
+    """Return the copy to keep: test before validation before train, so that nothing tested was trained on; a labelled one."""
+    return max(members, key=lambda clip: (SIDES.index(clip.split), bool(clip.label)))
 
 
 def _paths(clips: Iterable[Clip]) -> tuple[str, ...]:

@@ -50,10 +50,14 @@ class Dataset:
             raise DataError(f"unknown split {split!r}", where="Dataset.of", fix=nearest(split, SIDES))
         return replace(self, clips=tuple(clip for clip in self.clips if clip.split == split))
 
+    def labelled(self) -> Dataset:
+        """Return the clips that have a label; only training clips may have none."""
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.label))
+
     @cached_property
     def targets(self) -> np.ndarray:
-        """Return each clip's label as its index in labels: (n,) int64, not writable."""
-        index = {label: number for number, label in enumerate(self.labels)}
+        """Return each clip's label as its index in labels, -1 where it has none: (n,) int64, not writable."""
+        index = {label: number for number, label in enumerate(self.labels)} | {"": -1}
         targets = np.array([index[clip.label] for clip in self.clips], dtype=np.int64)
         targets.flags.writeable = False
         return targets
@@ -79,7 +83,7 @@ def load_dataset(recipe: Recipe, store: Store, *, data: Path | None = None) -> D
         raise _refusal(errors, folder, recipe)
     clips = tuple(replace(clip, content=facts[clip.path].content) for clip in found.clips)
     require_all_sides(clips)
-    labels = tuple(recipe.data.labels or sorted({clip.label for clip in clips}))
+    labels = tuple(recipe.data.labels or sorted({clip.label for clip in clips} - {""}))
     _check_labels(labels, clips, recipe)
     return Dataset(folder, labels, clips, recipe.data.sample_rate, recipe.data.samples, recipe.data.fit, found.notes)
 
@@ -90,7 +94,8 @@ def load_site(recipe: Recipe, store: Store, data: Path, labels: tuple[str, ...])
     labels: the model's; clips of any other label are refused
     raises: DataError as in load_dataset
     """
-    table = recipe.data.model_copy(update={"split": Split(), "labels": None})
+    strict = recipe.data.resolve.model_copy(update={"unlabelled": "error"})
+    table = recipe.data.model_copy(update={"split": Split(), "labels": None, "resolve": strict})
     found, facts = sifted(recipe.model_copy(update={"data": table}), store, data)
     errors = [finding for finding in found.findings if finding.severity == "error"]
     if errors:
@@ -197,7 +202,7 @@ def _check_labels(labels: tuple[str, ...], clips: tuple[Clip, ...], recipe: Reci
             where=f"{recipe.file} [data]",
             fix="a classifier needs clips of at least two labels",
         )
-    trained = {clip.label for clip in clips if clip.split == "train"}
+    trained = {clip.label for clip in clips if clip.split == "train"} - {""}
     for label in labels:
         if label not in trained:
             raise DataError(

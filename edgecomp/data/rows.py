@@ -29,6 +29,7 @@ class Clip:
     """One example: a file, what it says, who says it and which side of the split it stands on.
 
     path:    relative to the data set's folder, with forward slashes
+    label:   "" for a clip that only the teacher says something about
     split:   "train", "validation" or "test"; "" until splits are drawn
     groups:  group column → value; number columns are cut into bins
     content: SHA-256 of the file's bytes, hex; "" until it is read
@@ -189,9 +190,14 @@ def _clip(place: str, row: Mapping[str, str], data: Data, bins: Mapping[str, Cal
             where=place,
             fix="give a path below the manifest's folder, such as audio/clip.wav",
         )
-    if not label:
-        raise DataError("the label is empty", where=place, fix=f"fill in the column {data.label_column!r}")
-    if data.labels is not None and label not in data.labels:
+    if not label and data.resolve.unlabelled == "error":
+        raise DataError(
+            "the label is empty",
+            where=place,
+            fix=f"fill in the column {data.label_column!r}, or set resolve.unlabelled = 'teach' under [data]: "
+            "the teacher's answers then teach the student about such clips",
+        )
+    if label and data.labels is not None and label not in data.labels:
         raise DataError(f"unknown label {label!r}", where=place, fix=nearest(label, data.labels))
     groups = {column: UNKNOWN if _is_empty(row[column]) else row[column] for column in data.groups}
     groups |= {column: name(place, row[column]) for column, name in bins.items()}

@@ -43,10 +43,14 @@ class Views:
         return len(self.clip)
 
     def soft_labels(self, targets: np.ndarray, classes: int) -> np.ndarray:
-        """Return each view's label as shares of the classes, (n, classes) float32."""
+        """Return each view's label as shares of the classes, (n, classes) float32.
+
+        targets: (clips,) class numbers, -1 for clips without a label; a view that holds any of such a clip is all zero
+        """
         hot = np.eye(classes, dtype=np.float32)[targets]
         share = self.share[:, None].astype(np.float32)
-        return share * hot[self.clip] + (1 - share) * hot[self.partner]
+        known = (targets[self.clip] >= 0) & ((targets[self.partner] >= 0) | (self.share == 1))
+        return (share * hot[self.clip] + (1 - share) * hot[self.partner]) * known[:, None]
 
 
 def draw_views(clips: int, augment: Augment, sample_rate: int, seed: int) -> Views:

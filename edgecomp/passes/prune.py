@@ -40,7 +40,8 @@ class Prune:
         from edgecomp.students.student import load_student
 
         student = load_student(model.path)
-        chosen = np.random.default_rng([run.seed, 5]).permutation(len(run.task.targets("train")))[: self.clips]
+        labelled = np.flatnonzero(run.task.targets("train") >= 0)
+        chosen = np.random.default_rng([run.seed, 5]).permutation(labelled)[: self.clips]
         features = torch.from_numpy(run.task.features("train", student.config.front_end)[chosen])
         features = (features - student.front_end.mean) / student.front_end.std
         importance = channel_importance(student, features, torch.from_numpy(run.task.targets("train")[chosen]))

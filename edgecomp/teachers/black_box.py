@@ -103,7 +103,7 @@ def fitted_head(
     open_scores: Callable[[], Session], recipe: Recipe, dataset: Dataset, store: Store, key: str
 ) -> tuple[Head, dict[str, object]]:
     """Fit a head on the training split, or find it fitted; return it and what there is to say about it."""
-    train, validation = dataset.of("train"), dataset.of("validation")
+    train, validation = dataset.of("train").labelled(), dataset.of("validation")
     key = text_hash("head", PROCEDURE, SMALLEST, STRENGTHS, key, train.fingerprint, validation.fingerprint)
 
     def make(folder: Path) -> None:

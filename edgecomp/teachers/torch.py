@@ -126,7 +126,8 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
     """Return trained weights from the store, training them first where they are not there."""
     file = recipe.folder / recipe.teacher.path
     settings = recipe.teacher.train
-    heard = [(clip.content, clip.label, split) for split in ("train", "validation") for clip in dataset.of(split).clips]
+    known = {split: dataset.of(split).labelled() for split in ("train", "validation")}
+    heard = [(clip.content, clip.label, split) for split, part in known.items() for clip in part.clips]
     key = text_hash(
         "teacher",
         PROCEDURE,
@@ -151,7 +152,7 @@ def _trained(recipe: Recipe, dataset: Dataset, store: Store) -> Path:
         from edgecomp.data.manifest import waveforms
         from edgecomp.teachers.training import Examples, fit
 
-        train_split, validation = dataset.of("train"), dataset.of("validation")
+        train_split, validation = known["train"], known["validation"]
         if not train_split.clips or not validation.clips:
             raise TeacherError(
                 f"cannot train on {len(train_split.clips)} and validate on {len(validation.clips)} clips",
