@@ -67,6 +67,10 @@ class BundleError(InputError):
     """A bundle is missing, damaged or was changed after it was written."""
 
 
+class EmbedError(InputError):
+    """A folder holds something that must not be overwritten, or a language is unknown."""
+
+
 class DeviceError(InputError):
     """A device is absent, refuses, is not prepared, or was lost in the middle of its work."""
 

@@ -92,6 +92,8 @@ class Proof:
         made = []
         for name, limit, unit, scale, text in limits:
             found = self.value(name, of)
+            if name == "peak_memory" and self.target.hardware.is_microcontroller:
+                continue  # a process of this host says nothing of an arena; the device `mcu` holds that against the budget
             if found is not None:
                 value = found.value / scale
                 told = f"{text}: {_plain(value)} {unit}, at most {_plain(limit)}"
@@ -102,13 +104,14 @@ class Proof:
 def choose(proof: Proof, chosen: Plan) -> tuple[dict[str, Artifact], list[str]]:
     """Return the file that ships in each format, and what to warn of.
 
-    That is int8, unless it is slower than its own float model on this host, in the format that the target runs. Every
-    format holds the same student: a bundle has one threshold and one promise.
+    That is int8, unless it is slower than its own float model on this host, in the format that the target runs; for a
+    microcontroller always, which runs nothing else. Every format holds the same student: a bundle has one threshold and
+    one promise.
     """
     form, warnings = proof.format, []
     ships = chosen.stages[-1].name
     slow, fast = (proof.value("latency_p50", f"{name} {form}") for name in ("int8", chosen.float_stage))
-    if slow and fast and slow.low > fast.high:
+    if slow and fast and slow.low > fast.high and not proof.target.hardware.is_microcontroller:
         ships = chosen.float_stage
         warnings.append(
             f"{form}: int8 takes {slow.value:.3f} ms and its own float model {fast.value:.3f} ms on this host, "

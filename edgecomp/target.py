@@ -20,22 +20,31 @@ class Cluster(Table):
     dot_product: bool | None = None
 
 
+MICROCONTROLLERS = ("armv7e-m", "armv8.1-m", "xtensa")
+"""Instruction sets of machines without an operating system, where only the int8 body runs, behind a front end in C."""
+
+
 class Hardware(Table):
     """Facts of the machine, each with its source; nothing here is policy.
 
-    isa:        aarch64, armv7 or x86_64
+    isa:        aarch64, armv7, x86_64, or a microcontroller's
     features:   instruction set extensions that matter to int8, such as asimddp, avx2, avx512_vnni
     sources:    a line for each fact: "fact: address or document [verified | unverified]"
     """
 
     soc: str
-    isa: Literal["aarch64", "armv7", "x86_64", "any"]
+    isa: Literal["aarch64", "armv7", "x86_64", "any", "armv7e-m", "armv8.1-m", "xtensa"]
     clusters: list[Cluster] = Field(min_length=1)
     ram_mb: int = Field(ge=1)
     storage_gb: float | None = None
     os: str = ""
     features: list[str] = Field([])
     sources: list[str] = Field(min_length=1)
+
+    @property
+    def is_microcontroller(self) -> bool:
+        """Say whether it runs TensorFlow Lite Micro, and so no bundle's whole model file."""
+        return self.isa in MICROCONTROLLERS
 
 
 class RuntimeTable(Table):
@@ -61,6 +70,7 @@ class Budget(Table):
     """What the model may cost on this target, whole: waveform to probabilities.
 
     latency_ms:  one clip. Checked as measured on host unless the device itself was measured
+    peak_memory_mb: above the empty process; on a microcontroller of the tensor arena, which the device `mcu` estimates
     max_loss:    largest loss of accuracy against the teacher, as a share
     """
 

@@ -14,7 +14,7 @@ from edgecomp.students.ending import PLAIN
 FORMS = ("onnx", "tflite")
 
 
-def _proof(int8_ms: dict[str, float], form: str) -> SimpleNamespace:
+def _proof(int8_ms: dict[str, float], form: str, is_microcontroller: bool = False) -> SimpleNamespace:
     """Return what choose looks at: a float model of 1 ms in both formats, int8 as given, intervals of 0.1 ms."""
 
     def value(name: str, of: str) -> SimpleNamespace | None:
@@ -26,7 +26,8 @@ def _proof(int8_ms: dict[str, float], form: str) -> SimpleNamespace:
 
     stages = {name: SimpleNamespace(files={form: f"{name} {form}" for form in FORMS}) for name in ("finetuned", "int8")}
     task = SimpleNamespace(recipe=SimpleNamespace(teacher=SimpleNamespace(outputs_may_train="yes")))
-    return SimpleNamespace(value=value, format=form, stages=stages, task=task)
+    target = SimpleNamespace(hardware=SimpleNamespace(is_microcontroller=is_microcontroller))
+    return SimpleNamespace(value=value, format=form, stages=stages, task=task, target=target)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,9 @@ def test_another_sites_report_tells_what_the_threshold_finds_there(targets):
         assert rule["test_specificity"]["value"] == pytest.approx(2 / 3)
     else:
         assert rule["test_sensitivity"] is None and rule["test_specificity"]["n"] == 5
+
+
+def test_a_microcontroller_gets_int8_however_fast_float_is_here():
+    chosen = SimpleNamespace(float_stage="finetuned", stages=[SimpleNamespace(name=n) for n in ("finetuned", "int8")])
+    shipped, warnings = choose(_proof({"onnx": 2.0, "tflite": 2.0}, "tflite", is_microcontroller=True), chosen)
+    assert set(shipped.values()) == {"int8 onnx", "int8 tflite"} and warnings == []

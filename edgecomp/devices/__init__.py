@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -126,7 +126,7 @@ class Device(Protocol):
     """
 
     name: str
-    how: ClassVar[How]
+    how: How
     forms: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -57,7 +59,10 @@ class Scripted:
     def describe(self) -> dict[str, Any]:
         """Say what the device is, as it says itself."""
         script = self.put(PORTABLE / "machine.py", "machine.py")
-        return {**json.loads("".join(self._lines([self.python, script], ""))), "name": self.name}
+        facts = list(_objects(self._lines([self.python, script], "")))
+        if not facts:
+            raise DeviceError("the device does not say what it is", where=self.name, fix=f"try {self.python} there")
+        return {**facts[-1], "name": self.name}
 
     def answers(self, model: ModelFile, clips: np.ndarray, threads: int = 1, delegate: str = "default") -> Answers:
         """Run every clip, (n, samples) float32."""
@@ -69,7 +74,15 @@ class Scripted:
             "threads": threads,
             "delegate": delegate,
         }
-        loaded, *rows = self._events(job)
+        found = []
+        try:
+            found.extend(self._events(job))
+        except DeviceError as why:
+            if not found:
+                raise
+            after = f"{why.what}; {len(found) - 1} of {len(clips)} clips had been answered, which is not kept"
+            raise type(why)(after, where=why.where, fix=why.fix) from None
+        loaded, *rows = found
         return Answers(
             np.array([row["probabilities"] for row in rows], np.float32),
             np.array([row["uncertainty"] for row in rows], np.float32),
@@ -101,8 +114,16 @@ class Scripted:
             Start(event["cold_ms"], event["load_ms"], event["memory"], event["reason"]) for event in self._events(job)
         )
 
+    def failure(self, code: int, complaints: list[str]) -> DeviceError:
+        """Return the error for a command that ended with a code other than 0, and what it wrote to stderr."""
+        last = next((line.strip() for line in reversed(complaints) if line.strip()), f"exit code {code}")
+        fix = "run the same command again; if it stays, try the file with --on host"
+        if "No module named" in last or "ModuleNotFoundError" in last:
+            fix = f"install numpy and one runtime for {self.python} there: ai-edge-litert or onnxruntime"
+        return DeviceError(f"the device says: {last}", where=self.name, fix=fix)
+
     def _put_model(self, model: ModelFile) -> str:
-        return self.put(model.path, f"{text_hash(model.name)[:12]}{model.path.suffix}")
+        return self.put(model.path, f"{text_hash(str(model.path.resolve()))[:12]}{model.path.suffix}")
 
     def _put_clips(self, clips: np.ndarray) -> str:
         stream = io.BytesIO()
@@ -116,8 +137,7 @@ class Scripted:
         """
         for script in SCRIPTS:
             self.put(PORTABLE / script, script)
-        for line in self._lines([self.python, "runner.py"], json.dumps(job)):
-            event = json.loads(line)
+        for event in _objects(self._lines([self.python, "runner.py"], json.dumps(job))):
             if event["event"] == "done":
                 return
             yield event
@@ -144,27 +164,41 @@ class Scripted:
                 child.stdin.close()
             for line in child.stdout:
                 watch.seen()
-                if line.strip():
-                    yield line
+                yield line
             code = child.wait()
         finally:
             watch.stop()
             child.kill()
             child.wait()
-        reader.join(timeout=5)
+            reader.join(timeout=5)
+            child.stdout.close()
+            child.stderr.close()
         if watch.fired:
             raise DeviceError(
                 f"no sign of life for {self.timeout_s:g} s", where=self.name, fix="see what it is busy with"
             )
         if code:
-            last = next((line.strip() for line in reversed(complaints) if line.strip()), f"exit code {code}")
-            raise DeviceError(f"the device says: {last}", where=self.name, fix=self.fix(last))
+            raise self.failure(code, complaints)
 
-    def fix(self, complaint: str) -> str:
-        """Return what to do about a device's last words."""
-        if "No module named" in complaint or "ModuleNotFoundError" in complaint:
-            return f"install numpy and one runtime for {self.python} there: ai-edge-litert or onnxruntime"
-        return "run the same command again; if it stays, try the file on --on host"
+
+class Local(Scripted):
+    """A machine whose jobs run as processes of this one, in a temporary folder of its own."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="edgecomp-")
+
+    def put(self, content: bytes | Path, name: str) -> str:
+        """Link or write a file into the folder."""
+        place = Path(self._folder.name) / name
+        if isinstance(content, bytes):
+            place.write_bytes(content)
+        elif not place.exists():
+            place.symlink_to(content.resolve())
+        return str(place)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
 
 
 class _Watch:
@@ -172,20 +206,29 @@ class _Watch:
 
     def __init__(self, child: subprocess.Popen, timeout_s: float):
         self.child, self.timeout_s, self.fired = child, timeout_s, False
+        self._ended = threading.Event()
         self.seen()
+        threading.Thread(target=self._wait, daemon=True).start()
 
     def seen(self) -> None:
         """Start waiting anew."""
-        self.stop()
-        self.timer = threading.Timer(self.timeout_s, self._fire)
-        self.timer.daemon = True
-        self.timer.start()
+        self._last = time.monotonic()
 
     def stop(self) -> None:
         """Wait no more."""
-        if hasattr(self, "timer"):
-            self.timer.cancel()
+        self._ended.set()
 
-    def _fire(self) -> None:
+    def _wait(self) -> None:
+        while (left := self._last + self.timeout_s - time.monotonic()) > 0:
+            if self._ended.wait(left):
+                return
         self.fired = True
         self.child.kill()
+
+
+def _objects(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Read a JSON object of every line that is one; a login shell may greet in between."""
+    for line in lines:
+        with suppress(ValueError):
+            if isinstance(found := json.loads(line), dict):
+                yield found

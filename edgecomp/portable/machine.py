@@ -10,7 +10,9 @@ import glob
 import json
 import os
 import platform
+import struct
 import sys
+import tempfile
 from pathlib import Path
 
 FEATURES = (
@@ -58,6 +60,17 @@ source: the MIDR table of pytorch/cpuinfo, src/arm/linux/aarch64-isa.c; names: A
 """
 
 
+GENERIC = ("ARMv", "AArch64 Processor", "BCM2835")
+"""How a processor's name in /proc/cpuinfo begins where it names none; BCM2835 stands there for every Raspberry Pi."""
+READ_MIDR = struct.pack("<II", 0xD5380000, 0xD65F03C0)
+"""mrs x0, midr_el1; ret."""
+HWCAP, HWCAP_CPUID = 16, 1 << 11
+"""The kernel answers mrs of an identification register for a process.
+
+source: Linux, Documentation/arch/arm64/cpu-feature-registers.rst
+"""
+
+
 def describe() -> dict[str, object]:
     """Return what this machine is, and how it is now."""
     cores = os.cpu_count() or 1
@@ -66,6 +79,7 @@ def describe() -> dict[str, object]:
         **facts,
         "cpu": facts["cpu"] or platform.processor() or platform.machine(),
         "model": model(),
+        "soc": soc(),
         "isa": platform.machine(),
         "cores": cores,
         "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
@@ -98,7 +112,8 @@ def cpu_facts(cpuinfo: str, midr: tuple[int, ...] = ()) -> dict[str, object]:
     """
     rows = [tuple(part.strip() for part in line.split(":", 1)) for line in cpuinfo.splitlines() if ":" in line]
     named = {row[0]: row[1] for row in reversed(rows) if row[1]}  # the first of each key
-    name = next((named[key] for key in ("model name", "Model", "Hardware") if key in named), None)
+    told = (named.get(key, "") for key in ("model name", "Hardware"))
+    name = next((text for text in told if text and not text.startswith(GENERIC)), None)
     flags = [set(value.split()) for key, value in rows if key in ("flags", "Features")]
     common = set.intersection(*flags) if flags else set()
     kinds = {_core(value) for value in midr} or _arm_kinds(rows)
@@ -109,7 +124,7 @@ def cpu_facts(cpuinfo: str, midr: tuple[int, ...] = ()) -> dict[str, object]:
     shown = sorted(f"{vendor:#04x}:{part:#05x}:r{variant}" for vendor, part, variant in kinds)
     cores = sorted({ARM_CORES[kind[:2]][0] for kind in kinds if kind[:2] in ARM_CORES})
     return {
-        "cpu": name or " + ".join(cores) or ", ".join(shown) or None,
+        "cpu": name or " + ".join(cores) or ", ".join(shown) or named.get("Model"),
         "features": [name for name in FEATURES if name in common],
         "midr": shown,
         "core_names": cores,
@@ -118,10 +133,10 @@ def cpu_facts(cpuinfo: str, midr: tuple[int, ...] = ()) -> dict[str, object]:
 
 
 def registers() -> tuple[int, ...]:
-    """Return every core's MIDR_EL1 as the kernel shows it, ascending by core; empty off Arm."""
+    """Return every core's MIDR_EL1, ascending by core: what the kernel shows, or what the cores say; empty off Arm."""
     files = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/regs/identification/midr_el1")
-    found = (read(file) for file in sorted(files))
-    return tuple(int(text, 16) for text in found if text)
+    found = (read(file) for file in sorted(files, key=_core_number))
+    return tuple(int(text, 16) for text in found if text) or _asked_registers()
 
 
 def model() -> str | None:
@@ -129,6 +144,13 @@ def model() -> str | None:
     tree = read("/proc/device-tree/model") or read("/sys/firmware/devicetree/base/model")
     firmware = (read(f"/sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name"))
     return (tree or "").strip("\0 ") or " ".join(filter(None, firmware)) or None
+
+
+def soc() -> str | None:
+    """Return the system on a chip: as a phone's kernel names it, or the last entry of a board's device tree."""
+    named = " ".join(filter(None, (read(f"/sys/devices/soc0/{name}") for name in ("family", "machine"))))
+    tree = read("/proc/device-tree/compatible") or read("/sys/firmware/devicetree/base/compatible") or ""
+    return named or tree.strip("\0").rpartition("\0")[2] or None
 
 
 def system() -> str:
@@ -211,6 +233,42 @@ def read(path: str) -> str | None:
 
 def _whole(text: str | None) -> int | None:
     return int(text) if text and text.lstrip("-").isdigit() else None
+
+
+def _core_number(file: str) -> int:
+    return int(file.split("/cpu/cpu")[1].split("/")[0])
+
+
+def _asked_registers() -> tuple[int, ...]:
+    """Execute the instruction that reads MIDR_EL1 on each core in turn; empty where the kernel does not answer it.
+
+    The instruction comes from a file that is mapped as code, so that the kernel keeps the instruction cache true.
+    """
+    if platform.machine() not in ("aarch64", "arm64") or not hasattr(os, "sched_setaffinity"):
+        return ()
+    try:
+        import ctypes
+        import mmap
+
+        libc = ctypes.CDLL(None)
+        libc.getauxval.argtypes, libc.getauxval.restype = [ctypes.c_ulong], ctypes.c_ulong
+        if not libc.getauxval(HWCAP) & HWCAP_CPUID:
+            return ()
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        libc.mmap.restype = ctypes.c_void_p
+        with tempfile.TemporaryFile() as file:
+            file.write(READ_MIDR)
+            file.flush()
+            code = libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, file.fileno(), 0)
+        if code in (None, ctypes.c_void_p(-1).value):
+            return ()
+        ask, allowed = ctypes.CFUNCTYPE(ctypes.c_uint64)(code), os.sched_getaffinity(0)
+        try:
+            return tuple(ask() for core in sorted(allowed) if os.sched_setaffinity(0, {core}) is None)
+        finally:
+            os.sched_setaffinity(0, allowed)
+    except (ImportError, AttributeError, OSError):  # no ctypes, another libc, or a system that forbids it
+        return ()
 
 
 def _core(midr: int) -> tuple[int, int, int]:

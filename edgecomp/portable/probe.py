@@ -6,6 +6,7 @@ the one runtime are in the process that is measured. Beside runner.py it is copi
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -30,8 +31,10 @@ def main() -> None:
 def open_onnx(model: str, threads: int, samples: "int | None", delegate: str = "default"):
     """Load a model with ONNX Runtime on the CPU: its input's shape, and waveform → outputs by name.
 
-    The first call imports the runtime and returns how to load: what is imported and what is loaded are told apart.
+    The first call imports the runtime and returns how to load: what is imported and what is loaded are told apart. The
+    runtime would report to its maker how it is used (since 1.29); it is told not to, unless the environment asks for it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     def load():
@@ -162,7 +165,7 @@ def check_input(dtype: str, wanted: str, others: int) -> None:
         sys.exit(f"a model with one float32 input is wanted, this one has {others + 1}, the first is {dtype}")
 
 
-def closed(shape: list, samples: int | None) -> list[int]:
+def closed(shape: list, samples: "int | None") -> list[int]:
     """Return a shape without free dimensions: the batch is 1, a free length is `samples`."""
 
     def size(axis: int, value: object) -> int:

@@ -6,6 +6,7 @@ what it had measured. The last line is {"event": "done"}. Only the standard libr
     {"job": "answers", "model": file, "format": "onnx", "clips": "clips.npy", "threads": 1, "delegate": "default"}
     {"job": "latency", "models": {name: {"file": …, "format": …}}, "clips": …, "threads": 1, "delegate": "default",
      "seconds": 10, "windows": 10, "warmup": 5, "seed": 0, "pin": true, "sustained_s": 0}
+    {"job": "packages", "names": ["numpy", "onnxruntime"]}
     {"job": "starts", "model": file, "format": "onnx", "threads": 1, "starts": 5, "samples": null}
 """
 
@@ -28,6 +29,7 @@ SUSTAINED_WINDOW_S = 1.0
 
 def main() -> None:
     """Read the job, do it, write its events."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for the processes that a job starts; see probe.py
     job = json.load(sys.stdin)
     for event in JOBS[job["job"]](job):
         sys.stdout.write(json.dumps(event) + "\n")
@@ -110,7 +112,15 @@ def starts(job: dict):
         yield {"event": "start", "cold_ms": (said["first_answer_ns"] - begun_ns) / 1e6, **said}
 
 
-JOBS = {"answers": answers, "latency": latency, "starts": starts}
+def packages(job: dict):
+    """Say which packages can be imported, each in a process of its own, which one built for another processor ends."""
+    for name in job["names"]:
+        child = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=False)
+        last = (child.stderr.strip().splitlines() or [f"the process ended with {child.returncode}"])[-1]
+        yield {"event": "package", "name": name, "reason": last if child.returncode else ""}
+
+
+JOBS = {"answers": answers, "latency": latency, "starts": starts, "packages": packages}
 
 
 def _open(job: dict, threads: int, samples: int):
