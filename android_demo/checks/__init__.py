@@ -1,0 +1,1 @@
+"""How the Android project is checked on a machine without Android's SDK."""
