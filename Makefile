@@ -16,7 +16,7 @@ test: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 lint: $(VENV)/test
-	$(BIN)/ruff check edgecomp tests benchmarks models
+	$(BIN)/ruff check edgecomp tests benchmarks models android_demo
 
 $(VENV)/torch:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "edgecomp needs Python 3.11 or newer"; exit 2; }

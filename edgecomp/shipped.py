@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """Return the folder "targets" or "models" that this edgecomp came with."""
+    """Return the folder "targets", "models" or "android_demo" that this edgecomp came with."""
     inside = _PACKAGE / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder

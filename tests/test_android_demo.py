@@ -32,7 +32,7 @@ def strings(folder: str) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 def test_the_cores_own_tests_pass_on_the_jvm():
-    ended = have(kotlinc.run_core_tests, required=True)
+    ended = have(kotlinc.run_core_tests)
     assert ended.returncode == 0, ended.stdout[-4000:]
     ran = int(re.search(r"OK \((\d+) tests\)", ended.stdout)[1])
     assert ran == sum(p.read_text().count("@Test") for p in kotlinc.CORE_TESTS.rglob("*Test.kt"))

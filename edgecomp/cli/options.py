@@ -103,7 +103,7 @@ def show_table(table: Table, stderr: bool = False) -> None:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 160
-    Console(file=stream, width=width).print(table)
+    Console(file=stream, width=width, markup=False).print(table)
 
 
 def say(text: str) -> None:

@@ -21,7 +21,7 @@ FLAGS = {"runs": "--ei", "threads": "--ei", "seconds": "--ef"}
 """How `am` is told an extra's type; the others are text. Names and types: android_demo's Wish.kt."""
 CLOCK = "System.nanoTime around each run, in the app's process on the phone"
 INSTALL = (
-    "in a checkout: `edgecomp embed BUNDLE --android android_demo`, then `./gradlew installDebug` in android_demo, "
+    "in a checkout: `edgecomp embed BUNDLE --android android_demo/model`, then `./gradlew installDebug` in android_demo, "
     "with the phone plugged in"
 )
 NO_CLIPS = "no-clips"

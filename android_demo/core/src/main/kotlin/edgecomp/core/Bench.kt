@@ -10,6 +10,9 @@ const val WARMUP_RUNS = 5
 /** Runs in a round; after each round the report is written again, so a killed benchmark keeps what it measured. */
 const val RUNS_A_ROUND = 10
 
+/** Of a benchmark by time: how long a round lasts where it is not a short one. */
+const val LONGEST_ROUND_S = 1.0
+
 /** The [share] quantile (0 to 1) of some values, interpolated between neighbours as numpy does. */
 fun quantile(values: DoubleArray, share: Double): Double {
     require(values.isNotEmpty()) { "no values" }
@@ -116,22 +119,25 @@ fun timeRounds(
     require(clips.isNotEmpty()) { "no clips" }
     repeat(WARMUP_RUNS) { model.run(clips[it % clips.size]) }
     var turn = 0
-    val oneRound = { size: Int ->
-        afterRound(
-            DoubleArray(size) {
-                val clip = clips[turn++ % clips.size]
-                val from = nanoTime()
-                model.run(clip)
-                (nanoTime() - from) / 1e6
-            },
-        )
+    val oneRun = {
+        val clip = clips[turn++ % clips.size]
+        val from = nanoTime()
+        model.run(clip)
+        (nanoTime() - from) / 1e6
     }
     if (effort.seconds <= 0) {
-        rounds(effort.runs).forEach(oneRound)
+        rounds(effort.runs).forEach { size -> afterRound(DoubleArray(size) { oneRun() }) }
         return
     }
+    // Seldom enough that writing the report neither disturbs nor heats the phone, and ten rounds at least.
+    val roundNanos = minOf(LONGEST_ROUND_S, effort.seconds / 10) * 1e9
     val began = nanoTime()
-    do oneRound(RUNS_A_ROUND) while ((nanoTime() - began) / 1e9 < effort.seconds)
+    do {
+        val round = ArrayList<Double>()
+        val started = nanoTime()
+        do round += oneRun() while (nanoTime() - started < roundNanos)
+        afterRound(round.toDoubleArray())
+    } while ((nanoTime() - began) / 1e9 < effort.seconds)
 }
 
 /** The report of a benchmark that could not be finished: why, for the desk that waits for it. */
