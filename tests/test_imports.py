@@ -35,9 +35,11 @@ ROOMS = [
     {"cases"},
     {"account"},
     {"bundle"},
+    {"roofline"},
     {"report"},
     {"papers"},
     {"bench", "delivery", "embed", "site", "verification"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 ]

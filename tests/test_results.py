@@ -69,7 +69,19 @@ def test_a_bound_is_a_ceiling_and_of_an_agreement_a_floor():
     assert ONE.within() and not replace(ONE, value=0.31).within()
     assert replace(ONE, name="agreement", value=0.995, bound=0.99).within()
     assert not replace(ONE, name="agreement", value=0.98, bound=0.99).within()
-    assert replace(ONE, bound=None).within() is None and replace(ONE, value=None).within() is None
+    assert replace(ONE, bound=None).within() is None
+
+
+def test_an_answer_that_is_no_number_keeps_no_bound(tmp_path):
+    append_results(tmp_path / "r.jsonl", [replace(ONE, name="golden_difference", unit="probability", value=float("nan"))])
+    (found,) = read_results(tmp_path / "r.jsonl")
+    assert found.value is None and found.within() is False
+
+
+def test_a_time_that_was_not_measured_neither_keeps_nor_breaks_a_bound():
+    for how in ("emulated", "estimated"):
+        assert replace(ONE, how=how, value=1e9).within() is None and replace(ONE, how=how, value=1e-9).within() is None
+    assert replace(ONE, how="emulated", name="golden_difference", unit="probability", value=0.31).within() is False
 
 
 def test_every_field_is_explained_in_the_docs():

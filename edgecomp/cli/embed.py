@@ -18,7 +18,7 @@ Folder = Path | None
 def embed(
     bundle: BundleFolder,
     android: Annotated[Folder, typer.Option("--android", metavar="DIR", help="A Kotlin module for Android.")] = None,
-    web: Annotated[Folder, typer.Option("--web", metavar="DIR", help="A page and a TypeScript module.")] = None,
+    web: Annotated[Folder, typer.Option("--web", metavar="DIR", help="A TypeScript module; `serve-demo` makes the page.")] = None,
     python: Annotated[Folder, typer.Option("--python", metavar="DIR", help="A Python package for boards.")] = None,
     c: Annotated[Folder, typer.Option("--c", metavar="DIR", help="C99 for boards without an operating system.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="onnx or tflite; the target's own by default.")] = None,

@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from edgecomp.artifact import content_hash
 from edgecomp.errors import DeviceError
 
@@ -56,7 +58,12 @@ def prepare(cache: Path) -> Packages:
     if npm is None:
         raise DeviceError("npm is not installed", where="browser", fix="install Node.js 18 or newer, which brings npm")
     work = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock.acquire()
     try:
+        if (ready := _ready(folder)) is not None:  # another process was faster
+            return ready
         work.mkdir(parents=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copyfile(PAGE / name, work / name)
@@ -79,6 +86,7 @@ def prepare(cache: Path) -> Packages:
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        lock.release()
     return Packages(folder, versions)
 
 

@@ -120,7 +120,7 @@ class Link:
             raise DeviceError("ssh is not installed here", where="PATH", fix="install OpenSSH's client")
         self.target = target
         self._held: dict[str, str] = {}
-        base = None if len(tempfile.gettempdir()) < 50 else "/tmp"  # a socket's path has room for about 100 characters
+        base = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # a socket's path has room for 104 characters
         self._own = tempfile.TemporaryDirectory(prefix="edgecomp-ssh-", dir=base)
         self._ssh = [ssh, *(part for key, value in OPTIONS.items() for part in ("-o", f"{key}={value}"))]
         self._ssh += ["-S", str(Path(self._own.name) / "s"), *(["-p", target.port] if target.port else [])]

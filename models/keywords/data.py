@@ -147,13 +147,16 @@ def voices() -> list[Voice]:
     return found
 
 
-def plan_clips(seed: int, known: list[Voice], clips: dict[str, int] = CLIPS) -> list[Clip]:
+def plan_clips(seed: int, known: list[Voice], clips: dict[str, int] = CLIPS, again: int = 0) -> list[Clip]:
     """Decide every clip's word, voice, pace and noise; labels, accents, paces and noise levels are balanced.
 
     clips: for each split, how many clips every label has in every accent
+    again: other clips of the same voices on the same sides, for whoever wants to look twice
     """
     rng = np.random.default_rng([seed, 0])
     sides = _split_voices(known, VOICES, rng)
+    if again:
+        rng = np.random.default_rng([seed, 2, again])
     plan: list[Clip] = []
     for split, count in clips.items():
         for label in (*WORDS, "unknown"):

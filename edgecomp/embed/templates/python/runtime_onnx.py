@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from .facts import Facts, ModelError
@@ -13,6 +15,7 @@ def open_session(content: bytes, facts: Facts, threads: int) -> Session:
 
     raises: ModelError where ONNX Runtime is absent, or this is not the model that the facts describe
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # nothing that is heard here is reported anywhere
     try:
         import onnxruntime
     except ImportError:

@@ -94,6 +94,7 @@ class BenchActivity : Activity() {
         val threads = wish.threads ?: InUse.threads
         if (wish.model == null) return InUse.load(applicationContext, threads)
         val file = File(folder, "models/${wish.model}.${File(InUse.modelFile).extension}")
+        InUse.reportNothing()
         return InUse.loadFile(file, wish.model, threads)
     }
 
