@@ -1,4 +1,5 @@
 # make demo: set up and compile the keywords task for a phone.   make test: set up and run the tests.
+# make test-system: the tests that drive other programs (sshd, adbd, qemu, Chromium, Node.js, a JVM); they skip without them.
 PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
@@ -7,13 +8,16 @@ TORCH  ?= torch==2.13.0
 BIN     = $(VENV)/bin
 TARGET ?= redmi-7a
 
-.PHONY: demo test lint cards clean
+.PHONY: demo test test-system lint cards clean
 
 demo: $(VENV)/demo
 	$(BIN)/edgecomp compile keywords --target $(TARGET)
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not system"
+
+test-system: $(VENV)/test
+	$(BIN)/python -m pytest -q -m system
 
 lint: $(VENV)/test
 	$(BIN)/ruff check edgecomp tests benchmarks models android_demo

@@ -52,6 +52,10 @@ class Answers:
     scores: Mapping[str, ArrayLike] | None = None
 
 
+PARTS = ("class × group", "subject")
+"""Kinds of slices that are parts of others."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One slice, judged by one metric.
@@ -143,8 +147,13 @@ def _name(row: Row) -> str:
 
 
 def _urgency(row: Row) -> tuple:
-    p = row.holm_p if row.holm_p is not None and row.verdict == "lost" else 1.0
-    return row.kind != "all", VERDICTS.index(row.verdict), p, row.difference.value, row.bound, row.slice, row.metric
+    """Put the slice first that surely lost most, and its parts after it.
+
+    By p-value a large slice would stand before a small one that lost more; and of many parts of a lost slice one has lost
+    more than the whole by chance.
+    """
+    sure = (row.kind in PARTS, row.difference.high) if row.verdict == "lost" else (False, 0.0)
+    return row.kind != "all", VERDICTS.index(row.verdict), *sure, row.difference.value, row.bound, row.slice, row.metric
 
 
 def _row(case: _Case, bound: float, best: float, holm_p: float | None, margin: float) -> Row:
