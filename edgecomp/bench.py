@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp import __version__
+from edgecomp import __version__, roofline
 from edgecomp.bundle import FLOAT_ANSWERS, Bundle, read_bundle
 from edgecomp.devices import Answers, Device, Effort, ModelFile, Start, Timing
-from edgecomp.errors import BundleError, InputError
+from edgecomp.errors import BundleError, DeviceError
 from edgecomp.measure import median_interval, median_ratio
 from edgecomp.metrics import Estimate, is_constant, proportion
 from edgecomp.progress import say
@@ -32,10 +33,11 @@ MEMORY = {
 }
 APP_MEMORY = {"app_peak_pss_bytes": "app_peak_pss", "app_native_heap_bytes": "app_native_heap"}
 """Of a phone's whole app, which has no empty process to be held against."""
+FEWEST_FOR_P99 = 100
 FEWEST_WINDOWS = 5
 """In a tenth of a sustained run, for an interval of its drift."""
 LEAST_AGREEMENT = 0.99
-"""Of an int8 file's decisions on another processor with those that the bundle recorded."""
+"""Of a file's decisions on a device with the float student's."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,10 @@ class WholeSplit:
 
     clips:   (n, samples) float32
     targets: (n,) class numbers
-    float_probabilities: (n, classes) float32, by the float student in the compile
     """
 
     clips: np.ndarray
     targets: np.ndarray
-    float_probabilities: np.ndarray
 
 
 def subjects(folders: list[Path], device: Device, form: str | None = None) -> list[Subject]:
@@ -70,6 +70,11 @@ def subjects(folders: list[Path], device: Device, form: str | None = None) -> li
     raises: BundleError where a bundle is damaged, has no file that runs there, or takes another waveform than the first
     """
     found: list[Subject] = []
+    twice = next(
+        (one for place, one in enumerate(folders) if one.resolve() in [f.resolve() for f in folders[:place]]), None
+    )
+    if twice is not None:
+        raise BundleError("the same bundle is given twice", where=twice, fix="give each bundle once")
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
@@ -88,24 +93,31 @@ def subjects(folders: list[Path], device: Device, form: str | None = None) -> li
             model = bundle.facts["models"][one]
             file = ModelFile(f"{name} {one}", folder / model["file"], one)
             found.append(Subject(file, bundle, stated, model["sha256"], budget))
-    lengths = sorted({one.bundle.facts["preprocessing"]["samples"] for one in found})
-    if len(lengths) > 1:
-        raise BundleError(
-            f"these bundles take waveforms of different lengths: {lengths} samples",
-            where=folders[0].parent,
-            fix="bench them one by one",
-        )
+    told = [one.bundle.facts["preprocessing"] for one in found]
+    for what, key, unit in (("lengths", "samples", "samples"), ("rates", "sample_rate", "Hz")):
+        if len(values := sorted({one[key] for one in told})) > 1:
+            raise BundleError(
+                f"these bundles take waveforms of different {what}: {values} {unit}",
+                where=folders[0].parent,
+                fix="bench them one by one",
+            )
     return found
 
 
 def bench(
-    found: list[Subject], device: Device, efforts: list[Effort], starts: int = STARTS, given: WholeSplit | None = None
+    found: list[Subject],
+    device: Device,
+    efforts: list[Effort],
+    starts: int = STARTS,
+    given: WholeSplit | None = None,
+    limit: bool = False,
 ) -> Iterator[Result]:
     """Measure some files on a device; a line as soon as it is known, so that what breaks off keeps what it had.
 
     efforts: one interleaved run for each, such as 1, 2 and 4 threads
-    given:   the clips of the first bundle's whole test split; None for its golden clips alone
-    raises:  BundleError where a file answers every clip alike, or not as its bundle recorded
+    given:   the whole test split that all these bundles were judged on; None for their golden clips alone
+    limit:   also say how far front end and body are from what one core can do, where the device can tell
+    raises:  BundleError where a file answers every clip alike or with what is no number, DeviceError where the device is lost
     """
     at, run = datetime.now(UTC).isoformat(timespec="seconds"), uuid.uuid4().hex[:12]
     lines = {one.file.name: _line(one, device, at, run) for one in found}
@@ -115,16 +127,17 @@ def bench(
         name="device",
         method="as the device describes itself",
         facts=facts,
-        form="",
-        bundle="",
+        **dict.fromkeys(("task", "bundle", "bundle_hash", "target", "form", "model_sha256"), ""),
     )
-    names, clips = golden_clips(found[0].bundle)
+    threads, delegate = efforts[0].threads, efforts[0].delegate
     for one in found:
-        said = device.answers(one.file, clips, efforts[0].threads, efforts[0].delegate)
-        yield from _golden(one, names, said, replace(lines[one.file.name], runtime=said.runtime))
+        names, golden = golden_clips(one.bundle)
+        said = device.answers(one.file, golden, threads, delegate)
+        how = {"runtime": said.runtime, "threads": threads, "delegate": delegate}
+        yield from _golden(one, names, said, replace(lines[one.file.name], **how))
         if given is not None:
-            said = device.answers(one.file, given.clips, efforts[0].threads, efforts[0].delegate)
-            yield from _whole_split(one, given, said, replace(lines[one.file.name], runtime=said.runtime))
+            said = device.answers(one.file, given.clips, threads, delegate)
+            yield from _whole_split(one, given, said, replace(lines[one.file.name], **how))
         size = one.file.path.stat().st_size
         yield replace(
             lines[one.file.name],
@@ -142,13 +155,24 @@ def bench(
             for why in told.skipped:
                 say(f"{device.name}: skipped {why}")
         return
+    _, clips = golden_clips(found[0].bundle)
+    peaks = roofline.peaks_of(device) if limit else ()
+    yield from roofline.peak_results(peaks, next(iter(lines.values())))
     for effort in efforts:
         say(f"{device.name}: timing {len(found)} files side by side, threads: {effort.threads}")
-        timing = device.time([one.file for one in found], clips, effort)
+        with tempfile.TemporaryDirectory() as folder:
+            fronts = {
+                one.file.name: roofline.front_end_file(one.bundle, one.file, Path(folder))
+                for one in (found if peaks and effort.threads == 1 else [])
+            }
+            timing = device.time([one.file for one in found] + list(fronts.values()), clips, effort)
         for one in found:
             yield from _timed(one, timing, found[0].file.name, device, lines[one.file.name])
+            if one.file.name in fronts:
+                parts, line = roofline.parts(one.bundle, one.file.form), lines[one.file.name]
+                yield from roofline.results(parts, timing, (one.file, fronts[one.file.name]), peaks, line)
         if timing.lost:
-            raise InputError(
+            raise DeviceError(
                 f"{device.name} was lost after {len(timing.windows)} windows: {timing.lost}",
                 where="bench",
                 fix="what was measured is in the results; connect it again and run the same command",
@@ -159,21 +183,25 @@ def bench(
         yield from _started(one, taken, replace(lines[one.file.name], threads=efforts[0].threads))
 
 
-def whole_split(bundle: Bundle, task: Task) -> WholeSplit:
-    """Return the test split that a bundle was judged on, and what its float student answered in the compile.
+def whole_split(bundles: list[Bundle], task: Task) -> WholeSplit:
+    """Return the test split that some bundles were judged on.
 
-    raises: BundleError where the task's data is not what the bundle was compiled from
+    raises: BundleError where the task's data is not what each of them was compiled from
     """
-    if task.dataset.fingerprint != bundle.facts["data_fingerprint"]:
-        raise BundleError(
-            "the data is not what this bundle was compiled from",
-            where=task.dataset.folder,
-            fix="give the same data with --data, or leave --test out",
-        )
-    answers = json.loads((bundle.folder / FLOAT_ANSWERS).read_text(encoding="utf-8"))
-    return WholeSplit(
-        np.array(task.waveforms("test")), task.targets("test"), np.array(answers["probabilities"], np.float32)
-    )
+    for bundle in bundles:
+        if task.dataset.fingerprint != bundle.facts["data_fingerprint"]:
+            raise BundleError(
+                "the data is not what this bundle was compiled from",
+                where=f"{bundle.folder}, {task.dataset.folder}",
+                fix="give the same data with --data, bench bundles of other data one by one, or leave --test out",
+            )
+    return WholeSplit(np.array(task.waveforms("test")), task.targets("test"))
+
+
+def float_answers(bundle: Bundle) -> np.ndarray:
+    """Return what a bundle's float student answered to the test split in the compile, (n, classes) float32."""
+    told = json.loads((bundle.folder / FLOAT_ANSWERS).read_text(encoding="utf-8"))
+    return np.array(told["probabilities"], np.float32)
 
 
 def golden_clips(bundle: Bundle) -> tuple[list[str], np.ndarray]:
@@ -212,12 +240,7 @@ def _golden(one: Subject, names: list[str], said: Answers, line: Result) -> Iter
     """Hold the golden answers against those that the bundle recorded."""
     told = json.loads((one.bundle.folder / "golden" / "golden.json").read_text(encoding="utf-8"))
     expected = told["expected"][one.file.form]
-    if is_constant(said.probabilities):
-        raise BundleError(
-            f"{line.device} answers the same to every golden clip",
-            where=one.file.path,
-            fix="do not use this file there",
-        )
+    _refuse_nonsense(one, said, line)
     wanted = np.array([expected["probabilities"][name] for name in names])
     apart = np.abs(said.probabilities - wanted)
     unsure = np.abs(said.uncertainty - np.array([expected["uncertainty"][name] for name in names]))
@@ -231,20 +254,17 @@ def _golden(one: Subject, names: list[str], said: Answers, line: Result) -> Iter
         method="largest difference of a probability or an uncertainty from what the bundle recorded",
         bound=expected["tolerance"],
     )
-    same = int((said.probabilities.argmax(1) == wanted.argmax(1)).sum())
-    yield _share(
-        line, "agreement_golden", proportion(same, len(names)), "same most probable label as the bundle recorded"
-    )
+    label = one.bundle.label
+    same = sum(label(ours) == label(theirs) for ours, theirs in zip(said.probabilities, wanted, strict=True))
+    yield _share(line, "agreement_golden", proportion(same, len(names)), "same decision as the bundle recorded")
 
 
 def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -> Iterator[Result]:
     """Judge the whole test split: accuracy there, and how alike the float student's answers are."""
-    if is_constant(said.probabilities):
-        raise BundleError(
-            f"{line.device} answers the same to every clip", where=one.file.path, fix="do not use it there"
-        )
+    _refuse_nonsense(one, said, line)
     decided = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in said.probabilities])
-    reference = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in given.float_probabilities])
+    in_float = float_answers(one.bundle)
+    reference = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in in_float])
     n = len(decided)
     yield _share(
         line, "accuracy", proportion(int((decided == given.targets).sum()), n), "whole test split, Wilson's interval"
@@ -255,7 +275,7 @@ def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -
         ),
         bound=LEAST_AGREEMENT,
     )
-    worst = float(np.abs(said.probabilities - given.float_probabilities).max())
+    worst = float(np.abs(said.probabilities - in_float).max())
     yield replace(
         line,
         name="largest_difference",
@@ -264,6 +284,17 @@ def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -
         n=n,
         method="from the float student, test split",
     )
+
+
+def _refuse_nonsense(one: Subject, said: Answers, line: Result) -> None:
+    """Refuse answers that any comparison would let pass: no numbers, or the same to every clip."""
+    why = ""
+    if not (np.isfinite(said.probabilities).all() and np.isfinite(said.uncertainty).all()):
+        why = "answers with what is no number"
+    elif is_constant(said.probabilities):
+        why = "answers the same to every clip"
+    if why:
+        raise BundleError(f"{line.device} {why}", where=one.file.path, fix="do not use this file there")
 
 
 def _timed(one: Subject, timing: Timing, first: str, device: Device, line: Result) -> Iterator[Result]:
@@ -289,7 +320,8 @@ def _timed(one: Subject, timing: Timing, first: str, device: Device, line: Resul
         series=_series(timing, name) if effort.sustained_s else (),
     )
     yield replace(latency, name="latency_p90", value=float(quantiles[90]))
-    yield replace(latency, name="latency_p99", value=float(quantiles[99]))
+    if runs >= FEWEST_FOR_P99:
+        yield replace(latency, name="latency_p99", value=float(quantiles[99]))
     if name != first:
         base = np.array([window.median_ms[first] for window in timing.windows])
         yield replace(
@@ -357,7 +389,8 @@ def _started(one: Subject, taken: tuple[Start, ...], line: Result) -> Iterator[R
                 bound=None if allowed is None else allowed * 1e6,
                 method=taken[0].reason
                 if key in APP_MEMORY
-                else "VmHWM and smaps_rollup above the process with only the runtime imported; median, least and most",
+                else f"VmHWM and smaps_rollup {'of' if name.startswith('empty') else 'above'} the process with only the "
+                "runtime imported; median, least and most",
             )
 
 

@@ -126,7 +126,7 @@ def _read_facts(folder: Path) -> tuple[dict[str, Any], bool]:
     file = folder / "bundle.json"
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
             "this is no bundle: it has no bundle.json", where=folder, fix="give a folder that edgecomp compile wrote"
         ) from None

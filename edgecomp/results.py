@@ -31,7 +31,7 @@ class Result:
     model_sha256: of the file; empty where the line is about the device
     device:       what stands beside every number, and names no phone that it did not run on
     name:         what was measured, such as "latency_p50"; docs/results.md lists them
-    low, high:    95 % interval, in the same unit; n: runs or clips behind it
+    low, high:    95 % interval, of starts and memory the least and the most, in the same unit; n: runs or clips behind it
     how:          "measured" there, "emulated" or "estimated"
     bound:        what the bundle's target allows at most (of an agreement: at least); None without a rule
     quantiles:    of a distribution, 0 to 100 % in steps of 1 %
@@ -67,9 +67,14 @@ class Result:
     schema: str = SCHEMA
 
     def within(self) -> bool | None:
-        """Say whether the bound is kept; None where there is none."""
-        if self.bound is None or self.value is None:
+        """Say whether the bound is kept; None where there is none, or a time was not measured: that says nothing of it.
+
+        A value that is no number keeps no bound.
+        """
+        if self.bound is None or (self.unit == "ms" and self.how != "measured"):
             return None
+        if self.value is None:
+            return False
         return self.value >= self.bound if self.name.startswith("agreement") else self.value <= self.bound
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgecomp import bench
 from edgecomp.devices import Answers, Effort, Start, Timing, Window, open_device
-from edgecomp.errors import BundleError, DeviceError, InputError
+from edgecomp.errors import BundleError, DeviceError
 from tests.small_bundle import write_small_bundle
 
 EFFORT = Effort(seconds=0.05, windows=10)
@@ -92,8 +92,34 @@ def test_two_threads_are_a_run_of_their_own(folder):
 
 def test_a_device_that_answers_every_clip_alike_is_refused(folder):
     device = Fake(lambda n: np.tile(np.float32([0.2, 0.3, 0.5]), (n, 1)))
-    with pytest.raises(BundleError, match="answers the same to every golden clip"):
+    with pytest.raises(BundleError, match="answers the same to every clip"):
         _rows(device, folder)
+
+
+def test_answers_that_are_no_numbers_are_refused(folder):
+    right = _right(folder)
+    for broken in (lambda n: right(n) * np.nan, lambda n: np.where(np.arange(3) == 1, np.inf, right(n))):
+        with pytest.raises(BundleError, match="answers with what is no number"):
+            _rows(Fake(broken), folder)
+
+
+def test_each_bundle_is_held_to_its_own_golden_clips(folder, tmp_path):
+    other = write_small_bundle(tmp_path / "others", seed=5)
+    with open_device("host") as host:
+        rows = list(bench.bench(bench.subjects([folder, other], host), host, [EFFORT], starts=0))
+    told = [(row.bundle, row.form) for row in rows if row.name == "golden_difference" and row.within()]
+    assert told == [(name, form) for name in ("sounds", "others") for form in ("onnx", "tflite")]
+    assert {(row.threads, row.runtime != "") for row in rows if row.name == "golden_difference"} == {(1, True)}
+
+
+def test_the_same_bundle_twice_and_another_rate_are_refused(folder, tmp_path):
+    told = {"sample_rate": 16000, "samples": 4000, "channels": 1, "fit": "loudest"}
+    faster = write_small_bundle(tmp_path / "faster", preprocessing=told)
+    with open_device("host") as host:
+        with pytest.raises(BundleError, match="the same bundle is given twice"):
+            bench.subjects([folder, folder], host)
+        with pytest.raises(BundleError, match=r"different rates: \[8000, 16000\] Hz"):
+            bench.subjects([folder, faster], host)
 
 
 def test_a_device_that_answers_otherwise_breaks_the_bound(folder):
@@ -105,7 +131,7 @@ def test_a_device_that_answers_otherwise_breaks_the_bound(folder):
 
 def test_what_was_measured_before_a_device_was_lost_is_kept(folder):
     device, kept = Fake(_right(folder), windows=3, lost="the cable is out"), []
-    with pytest.raises(InputError, match="lost after 3 windows: the cable is out"):
+    with pytest.raises(DeviceError, match="lost after 3 windows: the cable is out"):
         for row in bench.bench(bench.subjects([folder], device), device, [EFFORT]):
             kept.append(row)
     time = next(row for row in kept if row.name == "latency_p50")

@@ -44,4 +44,6 @@ def test_the_runner_and_onnx_runtimes_profiler_agree_within_five_percent(tmp_pat
     events = json.loads(Path(opened["session"].end_profiling()).read_text(encoding="utf-8"))
     theirs_ms = np.array([event["dur"] for event in events if event["name"] == "model_run"]) / 1e3
     assert len(theirs_ms) == RUNS and "probe" in sys.modules
-    assert 1 <= np.quantile(ours_ms / theirs_ms, 0.25) < 1.05  # a busy machine interrupts what lies between the two clocks
+    assert (
+        1 <= np.quantile(ours_ms / theirs_ms, 0.25) < 1.05
+    )  # a busy machine interrupts what lies between the two clocks

@@ -79,6 +79,11 @@ def _replace_the_teacher(place: Path) -> None:
 
 
 def test_links_in_the_documentation_lead_somewhere():
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("models/*/README.md"), *ROOT.glob("docs/*.md")):
+    for page in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("models/*/README.md"),
+        *ROOT.glob("docs/*.md"),
+    ):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -326,6 +326,9 @@ def test_golden_clips_are_those_of_the_bundle_as_raw_floats(bundle):
 def test_the_command_writes_several_and_prints_their_folders_last(written, tmp_path):
     run = CliRunner().invoke(app, ["embed", str(written), "--python", str(tmp_path / "py"), "--format", "onnx"])
     assert run.exit_code == 0 and run.stdout.splitlines()[-1] == str(tmp_path / "py")
+    next((tmp_path / "py").glob("*/ring.py")).unlink()
+    run = CliRunner().invoke(app, ["embed", str(written), "--python", str(tmp_path / "py"), "--format", "onnx"])
+    assert "1 file written, " in run.output
     with pytest.raises(InputError, match="no folder"):
         CliRunner().invoke(app, ["embed", str(written)], catch_exceptions=False)
 

@@ -1,4 +1,4 @@
-"""report/field.py: one line holds figures of one file, one kind of run and one version, and a plot bears its own device's name."""
+"""report/field.py: one line holds figures of one file, one kind of run and one version; a plot bears its device's name."""
 
 import re
 from dataclasses import replace
@@ -66,6 +66,13 @@ def test_of_a_bundle_that_was_compiled_again_only_the_newest_version_counts():
 def test_a_recompiled_bundle_on_another_device_takes_nothing_from_this_one():
     other = replace(TIME, run="b", device="a board", bundle_hash="2" * 64, model_sha256="3" * 64)
     assert field.newest([TIME, other]) == [TIME, other]
+
+
+def test_what_is_told_of_a_device_outlives_a_bundle():
+    about = replace(ONE, name="bandwidth", bundle="", form="", bound=None)
+    assert field.newest([about, replace(TIME, bundle_hash="2" * 64)])[0] == about
+    named = replace(about, name="device", bundle_hash="2" * 64, model_sha256="3" * 64)
+    assert field.newest([about, named]) == [about, named]
 
 
 def test_emulated_times_keep_and_break_no_bound():

@@ -140,7 +140,9 @@ def test_what_changes_is_read_in_its_units(files):
 
 
 def test_energy_is_summed_over_packages_and_not_over_their_parts(files):
-    files |= {f"/sys/class/powercap/intel-rapl:{name}/energy_uj": "100" for name in ("0", "1", "0:0")}
+    zones = {"0": "package-0", "1": "package-1", "0:0": "core", "2": "psys"}
+    files |= {f"/sys/class/powercap/intel-rapl:{zone}/energy_uj": "100" for zone in zones}
+    files |= {f"/sys/class/powercap/intel-rapl:{zone}/name": name for zone, name in zones.items()}
     assert machine.energy_uj() == 200
     files["/sys/class/powercap/intel-rapl:1/energy_uj"] = None  # for root alone
     assert machine.energy_uj() is None

@@ -73,7 +73,9 @@ def test_a_bound_is_a_ceiling_and_of_an_agreement_a_floor():
 
 
 def test_an_answer_that_is_no_number_keeps_no_bound(tmp_path):
-    append_results(tmp_path / "r.jsonl", [replace(ONE, name="golden_difference", unit="probability", value=float("nan"))])
+    append_results(
+        tmp_path / "r.jsonl", [replace(ONE, name="golden_difference", unit="probability", value=float("nan"))]
+    )
     (found,) = read_results(tmp_path / "r.jsonl")
     assert found.value is None and found.within() is False
 

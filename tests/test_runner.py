@@ -63,6 +63,12 @@ def timing(**changed: object) -> dict:
     return job | {"seconds": 0.05, "windows": 5, "warmup": 4, "pin": True, "sustained_s": 0} | changed
 
 
+def test_without_a_warm_up_one_run_still_says_how_long_a_run_takes(place):
+    found = events(place, timing(warmup=0, seconds=0))
+    (planned,) = [event for event in found if event["event"] == "planned"]
+    assert all(count >= 1 for count in planned["repeats"].values()) and found[-1]["window"] == planned["windows"] - 1
+
+
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
 def test_answers_are_the_runtimes_own_to_the_last_bit(place, form):
     loaded, *rows = events(place, answering(form))

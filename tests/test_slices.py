@@ -155,7 +155,9 @@ def test_the_worst_rows_come_first_and_all_clips_before_them():
     assert rows[0].kind == "all"
     ranks = [VERDICTS.index(row.verdict) for row in rows[1:]]
     assert ranks == sorted(ranks) and len(set(ranks)) >= 3
-    lost = [(row.kind in ("class × group", "subject"), row.difference.high) for row in rows[1:] if row.verdict == "lost"]
+    lost = [
+        (row.kind in ("class × group", "subject"), row.difference.high) for row in rows[1:] if row.verdict == "lost"
+    ]
     assert lost == sorted(lost) and rows[1].slice == "accent: scotland"
 
 

@@ -18,7 +18,9 @@ Folder = Path | None
 def embed(
     bundle: BundleFolder,
     android: Annotated[Folder, typer.Option("--android", metavar="DIR", help="A Kotlin module for Android.")] = None,
-    web: Annotated[Folder, typer.Option("--web", metavar="DIR", help="A TypeScript module; `serve-demo` makes the page.")] = None,
+    web: Annotated[
+        Folder, typer.Option("--web", metavar="DIR", help="A TypeScript module; `serve-demo` makes the page.")
+    ] = None,
     python: Annotated[Folder, typer.Option("--python", metavar="DIR", help="A Python package for boards.")] = None,
     c: Annotated[Folder, typer.Option("--c", metavar="DIR", help="C99 for boards without an operating system.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="onnx or tflite; the target's own by default.")] = None,
@@ -27,7 +29,8 @@ def embed(
 
     \b
     edgecomp embed build/bundles/keywords-redmi-7a --python sensor/
-    edgecomp embed build/bundles/keywords-redmi-7a --android app/ --web site/ --c firmware/
+    edgecomp embed build/bundles/keywords-redmi-7a --android app/ --web site/
+    edgecomp embed build/bundles/keywords-stm32h747 --c firmware/
 
     A second run changes only what was generated. A generated file that was edited is never overwritten, and two
     versions lie side by side; docs/embedding.md says how to go back to the other one.
@@ -43,7 +46,8 @@ def embed(
         )
     done = embed_all(read_bundle(bundle), folders, form)
     for written in done:
-        changed = f"{len(written.written)} files written, {len(written.same)} as they were"
+        count = len(written.written)
+        changed = f"{count} file{'' if count == 1 else 's'} written, {len(written.same)} as they were"
         say(f"{written.folder}: {changed}, {len(written.removed)} removed")
         for path in written.kept:
             say(f"{written.folder / path}: kept, since it was edited; it says which version is in use")

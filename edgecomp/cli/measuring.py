@@ -11,7 +11,7 @@ import typer
 
 from edgecomp.cli.app import app
 from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, new_table, open_store, recipe_named, say, show_table
-from edgecomp.errors import InputError
+from edgecomp.errors import DeviceError, EdgecompError, GateError, InputError, nearest
 
 if TYPE_CHECKING:
     from edgecomp.results import Result
@@ -47,6 +47,10 @@ def bench(
     test: Annotated[
         bool, typer.Option("--test", help="Answer the whole test split there, and hold it to the float student.")
     ] = False,
+    limit: Annotated[
+        bool,
+        typer.Option("--limit", help="How far front end and body are from what one core reaches at best (1 thread)."),
+    ] = False,
     data: DataFolder = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="With --test: the bundle's recipe; by default the one of its name.")
@@ -64,43 +68,67 @@ def bench(
     edgecomp bench build/bundles/keywords-* --on ssh:pi@board --threads 1 --threads 2 --threads 4
     edgecomp bench build/bundles/keywords-redmi-7a --on arm64:cortex-a53 --on browser --test
     edgecomp bench build/bundles/keywords-redmi-7a --on adb --sustained 600
+    edgecomp bench build/bundles/keywords-redmi-7a --limit
 
     Lines go to a results file as they are measured; `edgecomp report` makes a page of one or many.
     """
     from edgecomp import bench as benches
-    from edgecomp.devices import Effort, open_device
+    from edgecomp.bundle import read_bundle
+    from edgecomp.devices import Effort, devices, open_device
     from edgecomp.results import append_results, check_results
 
     if delegate not in ("default", "none"):
         raise InputError(f"no delegate {delegate!r}", where="--delegate", fix="allowed: default, none")
+    if limit and (sustained or 1 not in threads):
+        given = f"--sustained {sustained:g}" if sustained else " ".join(f"--threads {n}" for n in threads)
+        raise InputError(
+            f"the limit is that of one core in a run that is not sustained, and {given} was given",
+            where="--limit",
+            fix="leave --sustained out, and have --threads 1 among the threads",
+        )
     file = results or build / "results.jsonl"
     check_results(file)
     efforts = [Effort(seconds=seconds, threads=n, delegate=delegate, sustained_s=sustained) for n in threads]
-    table = new_table("device", "file", "threads", "figure", "value", "95 % interval", "unit", "kept")
-    lost = None
+    for bundle in bundles:  # what is wrong with them is said before any device is asked
+        read_bundle(bundle)
     for name in on:
-        with open_device(name, build) as device:
-            found = benches.subjects(bundles, device, form)
-            given = None
-            if test:
-                opened = found[0].bundle
-                task = _task(recipe or opened.facts["name"], opened.facts["seed"], build, data)
-                given = benches.whole_split(opened, task)
+        if (kind := name.partition(":")[0]) not in devices():
+            raise DeviceError(f"unknown device {name!r}", where="--on", fix=nearest(kind, devices()))
+    table = new_table("device", "file", "threads", "figure", "value", "range", "kept")
+    failed, broken = None, []
+    try:
+        for name in on:
             try:
-                for row in benches.bench(found, device, efforts, starts, given):
-                    append_results(file, [row])
-                    if as_json:
-                        typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-                    elif row.value is not None:
-                        table.add_row(*_cells(row))
-            except InputError as why:  # what came before it is kept, and the other devices have their turn
+                with open_device(name, build) as device:
+                    found = benches.subjects(bundles, device, form)
+                    given = None
+                    if test:
+                        opened = found[0].bundle
+                        task = _task(recipe or opened.facts["name"], opened.facts["seed"], build, data)
+                        given = benches.whole_split([one.bundle for one in found], task)
+                    for row in benches.bench(found, device, efforts, starts, given, limit):
+                        append_results(file, [row])
+                        if as_json:
+                            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
+                        elif row.value is not None:
+                            table.add_row(*_cells(row))
+                        if row.within() is False and row.name in ("golden_difference", "agreement"):
+                            broken.append(f"{row.bundle} {row.form} on {row.device}")
+            except EdgecompError as why:  # what came before it is kept, and the other devices have their turn
                 say(f"error: {why}")
-                lost = why
-    if not as_json:
-        show_table(table)
-    say(f"results: {file}")
-    if lost is not None:
-        raise typer.Exit(lost.exit_code)
+                failed = why
+    finally:  # after Ctrl-C too
+        if table.row_count:
+            show_table(table)
+        say(f"results: {file}")
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)
+    if broken:
+        raise GateError(
+            f"it does not answer there as its bundle recorded: {', '.join(dict.fromkeys(broken))}",
+            where=file,
+            fix="do not use this file there; report the processor and the runtime's version",
+        )
 
 
 @app.command()
@@ -139,6 +167,9 @@ def report(
             return
         page = field.html(results)
     else:
+        absent = next((one for one in sources if one.suffix == ".jsonl" and not one.exists()), None)
+        if absent is not None:
+            raise InputError("there is no such results file", where=absent, fix="run `edgecomp bench BUNDLE` first")
         read = [reports.read_report(bundle / "report.json") for bundle in sources]
         if markdown:
             typer.echo("\n\n".join(map(reports.markdown, read)))
@@ -157,16 +188,19 @@ def _task(name: str, seed: int, build: Path, data: Path | None):
 
 
 def _cells(row: Result) -> list[str]:
-    between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
-    kept = {None: "", True: "yes", False: "NO"}[row.within()]
-    file = f"{row.bundle} {row.form}"
+    from edgecomp.report import wording
+
+    unit = {"low": row.low, "high": row.high, "unit": row.unit}
+    between = "" if row.low is None else wording.interval(row.name, unit)
+    if row.unit == "bytes" and row.low is not None:
+        between = f"{wording.size(row.low)} to {wording.size(row.high)}"
+    value = wording.value(row.name, row.value, row.unit)
     return [
         f"{row.how} on {row.device}",
-        file,
+        f"{row.bundle} {row.form}",
         str(row.threads),
-        row.name.replace("_", " "),
-        f"{row.value:,.4g}",
+        wording.name_of(row.name),
+        value if row.unit in ("ms", "share", "bytes") else f"{value} {row.unit}",
         between,
-        row.unit,
-        kept,
+        {None: "", True: "yes", False: "NO"}[row.within()],
     ]

@@ -19,9 +19,10 @@ from edgecomp.artifact import text_hash
 from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, lines_to_timing
 from edgecomp.errors import DeviceError
 from edgecomp.portable import machine
+from edgecomp.portable.peaks import Peak
 
 PORTABLE = Path(machine.__file__).parent
-SCRIPTS = ("machine.py", "probe.py", "runner.py")
+SCRIPTS = ("machine.py", "peaks.py", "probe.py", "runner.py")
 CLOCK = "time.perf_counter around each run, in the runner's process on the device"
 
 
@@ -114,6 +115,30 @@ class Scripted:
             Start(event["cold_ms"], event["load_ms"], event["memory"], event["reason"]) for event in self._events(job)
         )
 
+    def peaks(self) -> tuple[Peak, ...]:
+        """Measure what one core reaches at best: float32 and int8 in multiply-accumulates a second, bandwidth in bytes.
+
+        Of all that tried there, numpy and each runtime, the best counts.
+        """
+        from edgecomp.lowering.products import MACS, NUMERICS, product
+
+        products = [
+            {
+                "file": self.put(product(form, numerics), f"product-{numerics}.{form}"),
+                "format": form,
+                "numerics": numerics,
+                "macs": MACS,
+            }
+            for form in self.forms
+            for numerics in NUMERICS
+        ]
+        best: dict[str, Peak] = {}
+        for event in self._events({"job": "peaks", "products": products, "pin": True}):
+            held = "not pinned" if event["cpu"] is None else f"pinned to CPU {event['cpu']}"
+            found = Peak(event["name"], event["value"], f"{event['by']}; {held}")
+            best[found.name] = max(best.get(found.name, found), found, key=lambda one: one.value)
+        return tuple(best.values())
+
     def failure(self, code: int, complaints: list[str]) -> DeviceError:
         """Return the error for a command that ended with a code other than 0, and what it wrote to stderr."""
         last = next((line.strip() for line in reversed(complaints) if line.strip()), f"exit code {code}")
@@ -153,7 +178,8 @@ class Scripted:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
         except OSError as why:
-            raise DeviceError(f"{command[0]} cannot be started: {why.strerror}", where=self.name) from None
+            fix = f"see that {command[0]} runs here by hand; `edgecomp devices list` says what each kind needs"
+            raise DeviceError(f"{command[0]} cannot be started: {why.strerror}", where=self.name, fix=fix) from None
         complaints: list[str] = []
         reader = threading.Thread(target=lambda: complaints.extend(child.stderr), daemon=True)
         reader.start()

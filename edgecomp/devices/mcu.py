@@ -100,7 +100,7 @@ class Mcu:
 
     def __init__(self, accelerator: str = "ethos-u55-128"):
         self.accelerator = accelerator
-        self.name = f"mcu ({tflm()}, reference kernels, on {platform.machine()})"
+        self.name = f"mcu ({tflm()}, reference kernels, on {platform.machine()}; Vela for {accelerator})"
 
     def __enter__(self) -> Mcu:
         return self

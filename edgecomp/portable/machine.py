@@ -215,11 +215,9 @@ def energy_uj() -> int | None:
 
     source: Linux, Documentation/power/powercap/powercap.rst
     """
-    found = [
-        _whole(read(f))
-        for f in sorted(glob.glob("/sys/class/powercap/intel-rapl:[0-9]*/energy_uj"))
-        if f.count(":") == 1
-    ]
+    zones = [zone for zone in sorted(glob.glob("/sys/class/powercap/intel-rapl:[0-9]*")) if zone.count(":") == 1]
+    packages = [zone for zone in zones if (read(f"{zone}/name") or "").startswith("package")]  # psys holds them again
+    found = [_whole(read(f"{zone}/energy_uj")) for zone in packages]
     return sum(found) if found and None not in found else None
 
 

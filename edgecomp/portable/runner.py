@@ -7,6 +7,7 @@ what it had measured. The last line is {"event": "done"}. Only the standard libr
     {"job": "latency", "models": {name: {"file": …, "format": …}}, "clips": …, "threads": 1, "delegate": "default",
      "seconds": 10, "windows": 10, "warmup": 5, "seed": 0, "pin": true, "sustained_s": 0}
     {"job": "packages", "names": ["numpy", "onnxruntime"]}
+    {"job": "peaks", "products": [{"file": …, "format": "onnx", "numerics": "int8", "macs": 16777216}], "pin": true}
     {"job": "starts", "model": file, "format": "onnx", "threads": 1, "starts": 5, "samples": null}
 """
 
@@ -120,7 +121,17 @@ def packages(job: dict):
         yield {"event": "package", "name": name, "reason": last if child.returncode else ""}
 
 
-JOBS = {"answers": answers, "latency": latency, "starts": starts, "packages": packages}
+def peaks(job: dict):
+    """Measure what one core reaches at best; an event for each attempt. See peaks.py."""
+    import machine
+    from peaks import attempts
+
+    cpu = _pin(machine) if job["pin"] else None
+    for one in attempts(job["products"]):
+        yield {"event": "peak", "name": one.name, "value": one.value, "by": one.by, "cpu": cpu}
+
+
+JOBS = {"answers": answers, "latency": latency, "starts": starts, "packages": packages, "peaks": peaks}
 
 
 def _open(job: dict, threads: int, samples: int):
@@ -145,7 +156,8 @@ def _schedule(job: dict, typical_s: dict) -> tuple:
 
 
 def _typical_s(answer, clips, warmup: int) -> float:
-    """Warm a model up, and return the median seconds of the later half of those runs."""
+    """Warm a model up, by one run at least, and return the median seconds of the later half of those runs."""
+    warmup = max(1, warmup)
     taken = sorted(_timed(answer, clips, 0, warmup)[warmup // 2 :])
     return max(taken[len(taken) // 2] / 1e3, 1e-6)
 

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.errors import InputError
-from edgecomp.report import field_plots
+from edgecomp.report import field_limit, field_plots
 from edgecomp.report import wording as say
 from edgecomp.results import Result, read_results
 
-COLUMNS = ("latency_p50", "latency_p90", "latency_p99", "cold_start", "load", "peak_memory", "pss", "energy", "drift")
-PARITY = ("accuracy", "agreement", "largest_difference", "golden_difference")
+RUN = ("latency_p50", "latency_p90", "latency_p99", "latency_ratio", "energy", "drift")
+"""What comes out of a timed run; of a sustained one they stand by themselves."""
+COLUMNS = (
+    *("latency_p50", "latency_p90", "latency_p99", "cold_start", "load", "peak_memory", "pss", "energy", "drift"),
+    *("app_peak_pss", "app_native_heap", "arena", "body", "front_end_tables", "listener", "npu_time"),
+)
+PARITY = (
+    *("accuracy", "agreement", "largest_difference", "golden_difference"),
+    *("agreement_bundle", "largest_difference_bundle", "features_alike"),
+)
 HEADS = {
     "latency_p50": "median time",
     "latency_p90": "90th percentile",
@@ -27,6 +35,23 @@ HEADS = {
     "agreement": "same decision as the float student",
     "largest_difference": "largest probability difference",
     "golden_difference": "golden clips, largest difference",
+    "app_peak_pss": "whole app, peak memory",
+    "app_native_heap": "whole app, native heap",
+    "arena": "tensor arena",
+    "body": "int8 body",
+    "front_end_tables": "front end’s tables",
+    "listener": "front end’s state",
+    "npu_time": "time on the NPU",
+    "agreement_bundle": "same decision as the bundle",
+    "largest_difference_bundle": "largest difference from the bundle",
+    "features_alike": "features alike",
+}
+LIMIT_HEADS = {
+    "share of the limit": "share",
+    "time": "time",
+    "shortest possible (calculated)": "limit",
+    "multiply-accumulates (counted)": "macs",
+    "bytes that must move (counted)": "bytes",
 }
 FACTS = {
     "model": "model",
@@ -58,7 +83,8 @@ def html(results: Sequence[Result]) -> str:
     """Lay out a field report."""
     from edgecomp.report.page import _environment
 
-    devices = _devices(results)
+    devices, latest = _devices(results), newest(results)
+    limits = field_limit.limits(latest)
     return (
         _environment()
         .get_template("field.html.j2")
@@ -72,8 +98,11 @@ def html(results: Sequence[Result]) -> str:
             bundles=sorted({one.bundle for one in results if one.bundle}),
             first=results[0].at,
             last=results[-1].at,
-            spread=field_plots.distributions(newest(results)),
-            sustained=field_plots.sustained(newest(results)),
+            spread=field_plots.distributions(latest),
+            sustained=field_plots.sustained(latest),
+            limits=field_limit.lines(limits),
+            peaks=field_limit.told_peaks(field_limit.peaks(latest)),
+            rooflines=field_plots.rooflines(limits, field_limit.peaks(latest)),
         )
     )
 
@@ -93,35 +122,37 @@ def markdown(results: Sequence[Result]) -> str:
             threads = f"{line['threads']} | " if made["threads"] else ""
             parts.append(f"| {line['device']} ({line['how']}) | {line['file']} | {threads}{cells} |")
         parts.append("")
+    if limits := field_limit.lines(field_limit.limits(newest(results))):
+        parts += [f"| device | file | part | {' | '.join(LIMIT_HEADS)} |", "|" + " --- |" * (3 + len(LIMIT_HEADS))]
+        for line in limits:
+            cells = " | ".join(line[name] for name in LIMIT_HEADS.values())
+            mark = f" ({line['how']})" if line["how"] else ""
+            parts.append(f"| {line['device']}{mark} | {line['file']} | {line['part']} | {cells} |")
+        parts += ["", *field_limit.told_peaks(field_limit.peaks(newest(results)))]
     return "\n".join(parts).rstrip()
 
 
 def newest(results: Sequence[Result]) -> list[Result]:
-    """Keep the newest of each measurement: same device, file, threads, delegate and name; sustained runs by themselves."""
-    kept: dict[tuple[Any, ...], Result] = {}
+    """Keep the newest of each measurement: same device, file, threads, delegate and name; sustained runs by themselves.
+
+    Of a bundle that was compiled again only its newest version on a device counts: figures of two do not stand in one line.
+    """
+    version = {(one.device, one.bundle, one.form): (one.bundle_hash, one.model_sha256) for one in results}
+    long, kept = _sustained(results), dict[tuple[Any, ...], Result]()
     for one in results:  # oldest first
-        key = (
-            one.device,
-            one.bundle,
-            one.form,
-            one.model_sha256,
-            one.threads,
-            one.delegate,
-            one.name,
-            bool(one.series),
-        )
-        kept.pop(key, None)
-        kept[key] = one
+        is_current = (one.bundle_hash, one.model_sha256) == version[one.device, one.bundle, one.form]
+        if is_current or not one.bundle:  # what is told of a device is of no version
+            key = (one.device, one.bundle, one.form, one.threads, one.delegate, one.name, _is_long(one, long))
+            kept.pop(key, None)
+            kept[key] = one
     return list(kept.values())
 
 
 def verdicts(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Say of every bundle on every device whether it kept its target's bounds: devices × bundles, worst news first."""
-    told = []
+    told, kept = [], newest(results)
     for device, file in _pairs(results):
-        judged = [
-            one for one in newest(results) if (one.device, _file(one)) == (device, file) and one.within() is not None
-        ]
+        judged = [one for one in kept if (one.device, _file(one)) == (device, file) and one.within() is not None]
         broken = [one for one in judged if not one.within()]
         told.append(
             {
@@ -140,24 +171,26 @@ def verdicts(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def table(results: Sequence[Result], columns: Sequence[str], by_threads: bool = True) -> dict[str, Any]:
-    """Lay out some measurements, a line for each device, file and number of threads; empty columns are left out."""
-    kept = [one for one in newest(results) if one.bundle and not one.series]
+    """Lay out some measurements, a line for each device, file, number of threads and sustained run; no empty columns."""
+    kept, long = [one for one in newest(results) if one.bundle], _sustained(results)
     used = [name for name in columns if any(one.name == name and one.value is not None for one in kept)]
+
+    def line_of(one: Result) -> tuple[str, str, int, str, bool]:
+        return one.device, _file(one), one.threads if by_threads else 0, one.delegate, _is_long(one, long)
+
     lines = []
-    for key in sorted({(one.device, _file(one), one.threads if by_threads else 0, one.delegate) for one in kept}):
-        device, file, threads, delegate = key
-        ours = {
-            one.name: one
-            for one in kept
-            if (one.device, _file(one), one.threads if by_threads else 0, one.delegate) == key
-        }
+    for key in sorted({line_of(one) for one in kept}):
+        device, file, threads, delegate, is_long = key
+        ours = {one.name: one for one in kept if line_of(one) == key}
         if not any(name in ours for name in used):
             continue
         any_one = next(ours[name] for name in used if name in ours)
         lines.append(
             {
                 "device": device,
-                "file": file + ("" if delegate == "default" else f", delegate {delegate}"),
+                "file": file
+                + ("" if delegate == "default" else f", delegate {delegate}")
+                + (", sustained" if is_long else ""),
                 "threads": threads,
                 "how": any_one.how,
                 "runtime": any_one.runtime,
@@ -202,6 +235,15 @@ def _fact(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items() if inner is not None)
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _sustained(results: Sequence[Result]) -> set[str]:
+    """Return the benches whose runs were sustained."""
+    return {one.run for one in results if one.series}
+
+
+def _is_long(one: Result, long: set[str]) -> bool:
+    return one.run in long and one.name in RUN
 
 
 def _pairs(results: Sequence[Result]) -> list[tuple[str, str]]:
