@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROCEDURE = 1
 """Raised whenever the training procedure changes its result: it is part of the trained weights' key."""
+HEARS = ("students/front_end.py", "students/log_mel.py", "teachers/residual_net.py")
+"""The code that a teacher of ours hears through: its answers change with it, whatever its weights are."""
 
 
 def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
@@ -36,6 +38,7 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
     fingerprint = text_hash(
         "torch",
         EXPORT,
+        code_hash(*HEARS),
         content_hash(recipe.folder / recipe.teacher.path),
         net["structure"],
         content_hash(weights),
