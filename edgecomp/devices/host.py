@@ -9,13 +9,12 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edgecomp.devices._scripted import Scripted
+from edgecomp.devices._scripted import Local
 from edgecomp.errors import DeviceError, EdgecompError, nearest
 from edgecomp.portable import machine
 
@@ -24,36 +23,23 @@ FORMATS = ("onnx", "tflite")
 PACKAGES = ("torch", "onnxruntime", "ai-edge-litert", "numpy")
 
 
-class Host(Scripted):
+class Host(Local):
     """This machine; a job runs in a fresh process, in a temporary folder."""
 
     python = sys.executable
 
     def __init__(self) -> None:
+        super().__init__()
         self.name = device_name()
-        self._folder = tempfile.TemporaryDirectory(prefix="edgecomp-")
 
     def describe(self) -> dict[str, object]:
         """Say what this machine is."""
         return describe() | {"name": self.name}
 
-    def put(self, content: bytes | Path, name: str) -> str:
-        """Link or write a file into the folder."""
-        place = Path(self._folder.name) / name
-        if isinstance(content, bytes):
-            place.write_bytes(content)
-        elif not place.exists():
-            place.symlink_to(content.resolve())
-        return str(place)
-
     def command(self, arguments: list[str]) -> list[str]:
         """Return the command; -P keeps what lies beside a script from shadowing modules."""
         python, script, *rest = arguments
         return [python, "-P", str(Path(self._folder.name) / script), *rest]
-
-    def close(self) -> None:
-        """Remove the folder."""
-        self._folder.cleanup()
 
 
 def open_device(argument: str, cache: Path) -> Host:

@@ -250,3 +250,26 @@ def _is_number(value: object) -> bool:
 
 def _wrong(bundle: Bundle, what: str) -> BundleError:
     return BundleError(what, where=bundle.folder, fix="compile the bundle again")
+
+
+def facts_json(facts: Facts, golden_sha256: str) -> str:
+    """Return facts.json as modules with a JSON reader ship it; units end the names."""
+    told = {
+        "generated": facts.note,
+        "bundle": facts.name,
+        "version": facts.version,
+        "summary": facts.summary,
+        "labels": list(facts.labels),
+        "sample_rate_hz": facts.sample_rate,
+        "samples": facts.samples,
+        "hop_samples": facts.hop_samples,
+        "fit": facts.fit,
+        "threads": facts.threads,
+        "positive": facts.positive,
+        "threshold": facts.threshold,
+        "ask_above": facts.ask_above,
+        "model_file": facts.model.file,
+        "model_sha256": facts.model.sha256,
+        "golden_sha256": golden_sha256,
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"

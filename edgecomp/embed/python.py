@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import keyword
 import sys
 from pathlib import Path
 from string import Template
 
 from edgecomp.embed import Selector
-from edgecomp.embed.facts import Facts, golden_files
+from edgecomp.embed.facts import Facts, facts_json, golden_files
 
 TEMPLATES = Path(__file__).parent / "templates" / "python"
 COPIED = ("facts", "outcome", "resample", "window", "ring", "listen", "wav", "model", "sources", "command")
@@ -102,7 +101,7 @@ if __name__ == "__main__":
 def files(facts: Facts) -> dict[str, str | bytes]:
     """Return the package of one version and the module that selects it."""
     golden = golden_files(facts)
-    stated = _facts_json(facts, hashlib.sha256(golden["golden/golden.json"]).hexdigest())
+    stated = facts_json(facts, hashlib.sha256(golden["golden/golden.json"]).hexdigest())
     words = {
         "name": facts.name,
         "title": _plain(facts.summary) or facts.name,
@@ -133,27 +132,6 @@ def files(facts: Facts) -> dict[str, str | bytes]:
 def selector_name(facts: Facts) -> str:
     """Return the name of the module that selects a version: the task's, unless Python needs that one itself."""
     return f"{facts.name}_model" if facts.name in NOT_FREE else facts.name
-
-
-def _facts_json(facts: Facts, golden_sha256: str) -> str:
-    told = {
-        "generated": facts.note,
-        "bundle": facts.name,
-        "version": facts.version,
-        "labels": list(facts.labels),
-        "sample_rate_hz": facts.sample_rate,
-        "samples": facts.samples,
-        "hop_samples": facts.hop_samples,
-        "fit": facts.fit,
-        "threads": facts.threads,
-        "positive": facts.positive,
-        "threshold": facts.threshold,
-        "ask_above": facts.ask_above,
-        "model_file": facts.model.file,
-        "model_sha256": facts.model.sha256,
-        "golden_sha256": golden_sha256,
-    }
-    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from edgecomp.embed import Selector
-from edgecomp.embed.facts import Facts, golden_files
+from edgecomp.embed.facts import Facts, facts_json, golden_files
 
 TEMPLATES = Path(__file__).parent / "templates" / "web"
 COPIED = ("facts", "outcome", "resample", "fit", "ring", "listen", "wav", "simd", "model")
@@ -23,7 +23,7 @@ WASM = {
 def files(facts: Facts) -> dict[str, str | bytes]:
     """Return the folder of one version and the module that selects it."""
     golden = golden_files(facts)
-    stated = _facts_json(facts, hashlib.sha256(golden["golden/golden.json"]).hexdigest())
+    stated = facts_json(facts, hashlib.sha256(golden["golden/golden.json"]).hexdigest())
     known = _known(facts, hashlib.sha256(stated.encode()).hexdigest())
     code = {f"{name}.ts": (TEMPLATES / f"{name}.ts").read_text(encoding="utf-8") for name in COPIED}
     code["runtime.ts"] = (TEMPLATES / f"runtime_{facts.model.form}.ts").read_text(encoding="utf-8")
@@ -59,28 +59,6 @@ def _known(facts: Facts, facts_sha256: str) -> dict[str, str]:
         "NPM": PACKAGES[facts.model.form],
         "WASM": WASM[facts.model.form],
     }
-
-
-def _facts_json(facts: Facts, golden_sha256: str) -> str:
-    told = {
-        "generated": facts.note,
-        "bundle": facts.name,
-        "version": facts.version,
-        "summary": facts.summary,
-        "labels": list(facts.labels),
-        "sample_rate_hz": facts.sample_rate,
-        "samples": facts.samples,
-        "hop_samples": facts.hop_samples,
-        "fit": facts.fit,
-        "threads": facts.threads,
-        "positive": facts.positive,
-        "threshold": facts.threshold,
-        "ask_above": facts.ask_above,
-        "model_file": facts.model.file,
-        "model_sha256": facts.model.sha256,
-        "golden_sha256": golden_sha256,
-    }
-    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
 def _filled(template: str, known: dict[str, str]) -> str:
