@@ -199,7 +199,7 @@ def _cells(row: Result) -> list[str]:
         f"{row.how} on {row.device}",
         f"{row.bundle} {row.form}",
         str(row.threads),
-        wording.name_of(row.name),
+        "share of the first file's median" if row.name == "latency_ratio" else wording.name_of(row.name),
         value if row.unit in ("ms", "share", "bytes") else f"{value} {row.unit}",
         between,
         {None: "", True: "yes", False: "NO"}[row.within()],
