@@ -53,7 +53,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class WholeSplit:
-    """The whole test split of a bundle's task, and what its float student answered to it.
+    """The whole test split of the task that some bundles were judged on.
 
     clips:   (n, samples) float32
     targets: (n,) class numbers
