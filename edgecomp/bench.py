@@ -267,7 +267,10 @@ def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -
     reference = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in in_float])
     n = len(decided)
     yield _share(
-        line, "accuracy", proportion(int((decided == given.targets).sum()), n), "whole test split, Wilson's interval"
+        line,
+        "accuracy",
+        proportion(int((decided == given.targets).sum()), n),
+        "whole test split; Wilson's interval, clips taken as independent",
     )
     yield replace(
         _share(
