@@ -23,7 +23,7 @@ def verdicts(report: dict[str, Any]) -> list[dict[str, Any]]:
     margin = f"{_margin(report)} points"
     meaning = {
         "lost": f"More than {margin} worse than the teacher on these clips, and beyond chance: tested exactly and "
-        "corrected over all slices (Holm).",
+        "corrected over all slices (Holm; labels and groups weigh as much as all finer slices together).",
         "unclear": f"Neither shown: the clips do not rule out a loss of more than {margin}, and do not prove one.",
         "too small": "Too few clips or people to judge by: a loss here could go unseen.",
         "kept": f"Not worse than the teacher by more than {margin}, shown with 95 % confidence.",
