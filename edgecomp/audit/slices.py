@@ -2,8 +2,8 @@
 
 One row for each slice and metric. A loss is tested exactly and corrected over all rows that are large enough to be judged
 (Holm, labels and groups weighing as much as all finer slices together); "not worse" is shown by a bound, not by a missing
-p-value. What was lost comes first, and there the slice that surely lost most beyond all other clips: labels and groups
-before their parts, and both before slices that say nothing of whom.
+p-value. What was lost comes first: groups, which say whom, then labels, then their parts, then kinds of clips, which say
+nothing of whom; and among them the slice first that surely lost most beyond all other clips (see excess.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgecomp.metrics import Estimate
 
 __all__ = ["Answers", "Row", "SliceTable", "audit_slices", "lost_slices"]
 
-ORDER = ("whom", "parts", "clips")
+ORDER = ("whom", "what", "parts", "clips")
 """In which a reader meets what was lost."""
 
 
@@ -45,7 +45,8 @@ class Row:
     p, holm_p:  exact two-sided test of "no difference" (for AUROC: DeLong's), alone and adjusted over the family;
                 holm_p is None for a row that was too small to enter the family
     why:        the reason of the verdict, to read on after it
-    beyond:     the difference here minus the difference on all other clips; None where there are none to hold it against
+    beyond:     how much surer of the right label than the teacher it is here (for AUROC: the difference), minus the same on
+                all other clips; None where there are none to hold it against
     """
 
     slice: str
@@ -115,7 +116,8 @@ def _urgency(row: Row) -> tuple:
 
     By p-value a large slice would stand before a small one that lost more; by its own loss a slice that is hard for any
     student would stand before the one that this student was harmed on; and of many parts of a slice one has lost more than
-    the whole by chance.
+    the whole by chance. Students of `keywords` are worse on one label, `unknown`, whoever speaks: that must be read, but it
+    says nothing of whom.
     """
     beyond = row.beyond.high if row.beyond is not None else 0.0
     return (
@@ -136,7 +138,7 @@ def _weights(cases: Sequence[Case], family: Sequence[int]) -> list[float]:
     nearly all of the 5 % for themselves, and a group would have to lose twice as much to be found; so the labels and groups
     together get half of it, or more where they are more.
     """
-    whom = [about(cases[at].slice.kind) == "whom" for at in family]
+    whom = [about(cases[at].slice.kind) in ("whom", "what") for at in family]
     heavy = max(1.0, (len(whom) - sum(whom)) / max(sum(whom), 1))
     return [heavy if one else 1.0 for one in whom]
 

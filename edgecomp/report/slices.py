@@ -46,7 +46,7 @@ def headline(report: dict[str, Any]) -> str:
         )
     named = "; ".join(f"{title(row)} ({_gap(row)}{_beyond(row)}, {say.clips(row['n'])})" for row in lost[:4])
     more = f"; and {len(lost) - 4} more" if len(lost) > 4 else ""
-    first = "; first the one that surely lost most beyond all other clips" if len(lost) > 1 else ""
+    first = "; groups first, and the one that surely lost most beyond all other clips" if len(lost) > 1 else ""
     return f"{len(lost)} of {of} lost{first}: {named}{more}."
 
 
@@ -117,7 +117,10 @@ def _models(audit: dict[str, Any]) -> list[str]:
 def _beyond(row: dict[str, Any]) -> str:
     """Say what a slice lost beyond all other clips, where there are others."""
     beyond = row.get("beyond")
-    return f", {say.points(beyond['value'])} beyond the others" if beyond else ""
+    if not beyond:
+        return ""
+    of = "" if row["metric"] == "AUROC" else " in sureness"
+    return f", {say.points(beyond['value'])}{of} beyond the other clips"
 
 
 def _gap(row: dict[str, Any]) -> str:
