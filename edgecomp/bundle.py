@@ -166,13 +166,14 @@ def _check_facts(facts: Mapping[str, Any], file: Path | None = None) -> None:
         for form, model in facts["models"].items():
             if model["file"] not in facts["files"]:
                 raise KeyError(f"the hash of {form} file {model['file']}")
-        read_form(facts.get("form", {}))
-    except ValueError as why:
-        raise BundleError(f"bundle.json: {why}", where=file, fix="compile the bundle again") from None
     except (KeyError, TypeError, AttributeError) as why:
         raise BundleError(
             f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again"
         ) from None
+    try:
+        read_form(facts.get("form", {}))
+    except ValueError as why:
+        raise BundleError(f"bundle.json: {why}", where=file, fix="compile the bundle again") from None
 
 
 def _fault(folder: Path, name: str, digest: str) -> str | None:
