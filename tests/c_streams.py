@@ -1,4 +1,4 @@
-"""The generated C of a bundle named "sounds" as a program of its own, asked over a pipe; under sanitizers where there are any."""
+"""The generated C of a bundle as a program of its own, asked over a pipe; under sanitizers where there are any."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgecomp.embed.facts import Facts
 from tests.small_mcu import STRICT, compiler
 
 DRIVER = Path(__file__).parent / "fixtures" / "streams.c"
+"""Calls the functions of a bundle named "sounds"."""
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 Body = Callable[[np.ndarray], np.ndarray]
 """Features (frames × mels,) int8 → logits (classes,) int8."""
@@ -59,9 +60,11 @@ def write_module(folder: Path, facts: Facts) -> list[Path]:
 
 def build(folder: Path, facts: Facts) -> Path:
     """Compile the module and its driver without a warning; returns the program."""
-    sources, program = write_module(folder, facts), folder / "streams"
+    sources, program, driver = write_module(folder, facts), folder / "streams", folder / "driver.c"
+    calls = DRIVER.read_text(encoding="utf-8").replace("sounds", facts.name).replace("SOUNDS", facts.name.upper())
+    driver.write_text(calls, encoding="utf-8")
     command = [compiler(), *STRICT, *sanitizers(), "-pthread", "-I", str(folder), "-o", str(program)]
-    done = subprocess.run([*command, *map(str, (*sources, DRIVER)), "-lm"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *map(str, (*sources, driver)), "-lm"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return program
 
