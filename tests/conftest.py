@@ -17,6 +17,7 @@ SYSTEM = {
     "test_embed_web",
     "test_ssh",
     "test_web_demo",
+    "test_x86",
 }
 """Files that drive another program than Python (adbd, a JVM, qemu, Chromium, sshd, Node.js): `make test-system`."""
 

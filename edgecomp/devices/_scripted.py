@@ -22,7 +22,7 @@ from edgecomp.portable import machine
 from edgecomp.portable.peaks import Peak
 
 PORTABLE = Path(machine.__file__).parent
-SCRIPTS = ("machine.py", "peaks.py", "probe.py", "runner.py")
+SCRIPTS = ("cpuid.py", "machine.py", "peaks.py", "probe.py", "runner.py")
 CLOCK = "time.perf_counter around each run, in the runner's process on the device"
 
 
