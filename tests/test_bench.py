@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgecomp import bench
+from edgecomp.bundle import read_bundle
 from edgecomp.devices import Answers, Effort, Start, Timing, Window, open_device
 from edgecomp.errors import BundleError, DeviceError
 from tests.small_bundle import write_small_bundle
@@ -54,7 +55,7 @@ class Fake:
 
 def _right(folder):
     """Answer what the bundle itself answers."""
-    opened = bench.read_bundle(folder)
+    opened = read_bundle(folder)
     _, clips = bench.golden_clips(opened)
     session = opened.session("tflite")
     said = [session(clip) for clip in clips]

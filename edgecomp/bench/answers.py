@@ -1,0 +1,103 @@
+"""What files answer on a device, as lines: golden clips against the bundle's record, a whole split against the float student."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from edgecomp.bench.subject import Subject, WholeSplit, float_answers, golden_clips
+from edgecomp.devices import Answers, Device, Effort
+from edgecomp.errors import BundleError
+from edgecomp.metrics import Estimate, is_constant, proportion
+from edgecomp.results import Result
+
+LEAST_AGREEMENT = 0.99
+"""Of a file's decisions on a device with the float student's."""
+
+
+def answered(one: Subject, device: Device, effort: Effort, given: WholeSplit | None, line: Result) -> Iterator[Result]:
+    """Let a device answer a file's golden clips and, where it is given, the whole test split.
+
+    effort: whose threads and delegate to answer with
+    line:   what all lines of the file have in common
+    raises: BundleError where the file answers every clip alike or with what is no number, DeviceError where the device is lost
+    """
+    threads, delegate = effort.threads, effort.delegate
+    names, golden = golden_clips(one.bundle)
+    said = device.answers(one.file, golden, threads, delegate)
+    line = replace(line, runtime=said.runtime, threads=threads, delegate=delegate)
+    yield from _golden(one, names, said, line)
+    if given is not None:
+        said = device.answers(one.file, given.clips, threads, delegate)
+        yield from _whole_split(one, given, said, replace(line, runtime=said.runtime))
+
+
+def _golden(one: Subject, names: list[str], said: Answers, line: Result) -> Iterator[Result]:
+    """Hold the golden answers against those that the bundle recorded."""
+    told = json.loads((one.bundle.folder / "golden" / "golden.json").read_text(encoding="utf-8"))
+    expected = told["expected"][one.file.form]
+    _refuse_nonsense(one, said, line)
+    wanted = np.array([expected["probabilities"][name] for name in names])
+    apart = np.abs(said.probabilities - wanted)
+    unsure = np.abs(said.uncertainty - np.array([expected["uncertainty"][name] for name in names]))
+    worst = float(max(apart.max(), unsure.max()))
+    yield replace(
+        line,
+        name="golden_difference",
+        value=worst,
+        unit="probability",
+        n=len(names),
+        method="largest difference of a probability or an uncertainty from what the bundle recorded",
+        bound=expected["tolerance"],
+    )
+    label = one.bundle.label
+    same = sum(label(ours) == label(theirs) for ours, theirs in zip(said.probabilities, wanted, strict=True))
+    yield _share(line, "agreement_golden", proportion(same, len(names)), "same decision as the bundle recorded")
+
+
+def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -> Iterator[Result]:
+    """Judge the whole test split: accuracy there, and how alike the float student's answers are."""
+    _refuse_nonsense(one, said, line)
+    decided = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in said.probabilities])
+    in_float = float_answers(one.bundle)
+    reference = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in in_float])
+    n = len(decided)
+    yield _share(
+        line,
+        "accuracy",
+        proportion(int((decided == given.targets).sum()), n),
+        "whole test split; Wilson's interval, clips taken as independent",
+    )
+    yield replace(
+        _share(
+            line, "agreement", proportion(int((decided == reference).sum()), n), "decisions like the float student's"
+        ),
+        bound=LEAST_AGREEMENT,
+    )
+    worst = float(np.abs(said.probabilities - in_float).max())
+    yield replace(
+        line,
+        name="largest_difference",
+        value=worst,
+        unit="probability",
+        n=n,
+        method="from the float student, test split",
+    )
+
+
+def _refuse_nonsense(one: Subject, said: Answers, line: Result) -> None:
+    """Refuse answers that any comparison would let pass: no numbers, or the same to every clip."""
+    why = ""
+    if not (np.isfinite(said.probabilities).all() and np.isfinite(said.uncertainty).all()):
+        why = "answers with what is no number"
+    elif is_constant(said.probabilities):
+        why = "answers the same to every clip"
+    if why:
+        raise BundleError(f"{line.device} {why}", where=one.file.path, fix="do not use this file there")
+
+
+def _share(line: Result, name: str, estimate: Estimate, method: str) -> Result:
+    return replace(line, **asdict(estimate), name=name, unit="share", method=method)
