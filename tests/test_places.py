@@ -90,7 +90,8 @@ def _rows(folders, monkeypatch, cache, **places):
 
 
 def _of(rows, device, form="tflite"):
-    return {row.name: row for row in rows if row.device.startswith(device) and row.form == form}
+    kept = [row for row in rows if row.device.startswith(device) and row.form == form and row.delegate == "default"]
+    return {row.name: row for row in kept}
 
 
 def test_this_host_and_torch_stand_in_the_matrix_whatever_is_asked(in_float, monkeypatch, tmp_path):
@@ -121,8 +122,8 @@ def test_another_place_is_held_against_the_float_student_and_against_this_host(i
     assert there["same_as_host"].value == pytest.approx(11 / 12) and there["same_as_host"].n == 12
     assert there["largest_difference_host"].value == pytest.approx(there["largest_difference"].value, abs=1e-6)
     assert there["agreement"].how == "emulated" and "largest_difference_host" not in here
-    (told,) = [one for one in field_parity.differences(rows) if "tflite" in one]
-    assert "1 of 12 clips beyond rounding" in told and "nothing here explains it" in told
+    ((why, where),) = field_parity.differences(rows)
+    assert "nothing here explains it" in why and "sounds tflite on x86 Fake (emulated): 1 of 12 clips" in where[-1]
 
 
 def test_an_int8_file_is_held_to_the_bounds_of_int8_and_its_differences_are_explained(in_int8, monkeypatch, tmp_path):
@@ -135,8 +136,9 @@ def test_an_int8_file_is_held_to_the_bounds_of_int8_and_its_differences_are_expl
     there = _of(rows, "arm64")
     assert there["mean_difference"].bound == 0.02 and there["largest_difference"].bound is None
     assert "an int8 file" in there["agreement"].method
-    (told,) = [one for one in field_parity.differences(rows) if "tflite" in one]
-    assert "1 of 12 clips beyond rounding" in told and "between two int8 steps" in told
+    said = dict(field_parity.differences(rows))
+    (where,) = [told for why, told in said.items() if why.startswith("The float parts")]
+    assert [told for told in where if "tflite, int8 on arm64 Cortex-A53: 1 of 12 clips" in told]
 
 
 @pytest.mark.parametrize("change", [lambda p: np.tile(p[:1], (len(p), 1)), lambda p: p * np.nan])
@@ -178,6 +180,7 @@ def test_of_two_bundles_the_one_that_does_not_run_there_is_told_and_the_other_is
     (skipped,) = [row for row in rows if row.name == "skipped"]
     assert skipped.bundle == "sounds" and "int8" in skipped.method
     there = _of(rows, "mcu")
+    assert "by LiteRT's own kernels instead of XNNPACK" in there["largest_difference_host"].method
     assert there["agreement"].bundle == "small" and there["agreement"].value >= 0.75, "random weights tip easily"
 
 
@@ -194,9 +197,9 @@ def test_the_answers_before_a_place_was_lost_are_kept_and_break_no_bound(in_floa
 def test_two_files_of_one_bundle_and_the_order_of_places_are_laid_out(in_float, monkeypatch, tmp_path):
     places = {"browser": Place("browser (Chromium)"), "x86:nehalem": Place("x86 Nehalem")}
     made = field_parity.matrix(_rows([in_float], monkeypatch, tmp_path, **places))
-    assert [(line["device"].split()[0], line["form"]) for line in made["lines"]] == [
-        ("host", "torch"),
-        *[(kind, form) for kind in ("host", "x86", "browser") for form in ("onnx", "tflite")],
+    assert [(line["device"].split()[0], line["format"]) for line in made["lines"]] == [
+        *[("host", form) for form in ("float student", "onnx", "tflite", "tflite, without XNNPACK")],
+        *[(kind, form) for kind in ("x86", "browser") for form in ("onnx", "tflite")],
     ]
     assert all(len(line["cells"]) == len(made["heads"]) for line in made["lines"])
     assert all(line["within"] for line in made["lines"])

@@ -71,15 +71,15 @@ def whole_split_lines(one: Subject, given: WholeSplit, said: Answers, line: Resu
     """
     _refuse_nonsense(one, said, line)
     n, line = len(said.probabilities), replace(line, runtime=said.runtime)
-    decided, in_float = _decisions(one, said.probabilities), float_answers(one.bundle)[:n]
+    decided, in_float = _decisions(one, said.probabilities), given.of(float_answers(one.bundle))[:n]
     right = proportion(int((decided == given.targets[:n]).sum()), n)
-    yield _share(line, "accuracy", right, "whole test split; Wilson's interval, clips taken as independent")
+    yield _share(line, "accuracy", right, f"{given.name}; Wilson's interval, clips taken as independent")
     alike = proportion(int((decided == _decisions(one, in_float)).sum()), n)
     is_int8 = one.bundle.facts["models"][one.file.form]["numerics"] == "int8"
-    told = f"decisions like the float student's; {'an int8' if is_int8 else 'a float'} file"
+    told = f"decisions like the float student's, {given.name}; {'an int8' if is_int8 else 'a float'} file"
     yield replace(_share(line, "agreement", alike, told), bound=BOUNDS.int8_agreement)
     apart = np.abs(said.probabilities - in_float)
-    line = replace(line, unit="probability", n=n, method="from the float student, test split")
+    line = replace(line, unit="probability", n=n, method=f"from the float student, {given.name}")
     worst = None if is_int8 else BOUNDS.float_largest
     yield replace(line, name="largest_difference", value=float(apart.max()), bound=worst)
     mean = BOUNDS.int8_mean if is_int8 else None

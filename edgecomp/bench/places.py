@@ -27,8 +27,9 @@ PLACES = (
 """What needs no machine but this one; phones and boards are named by who has them."""
 ROUNDING = 1e-5
 """Probability differences up to here are float32 sums in another order; six places differ by 1.6e-6 at most on wakewords."""
-Seen = Mapping[str, np.ndarray]
-"""By a file's hash, what it answered on this host, (n, classes)."""
+HOST_KERNELS = "by LiteRT's own kernels instead of XNNPACK"
+Seen = Mapping[tuple[str, str], np.ndarray]
+"""By a file's hash and the delegate, what it answered on this host, (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,22 @@ def matrix(
     with open_device("host", cache) as host:
         found = subjects(folders, host)
         shared = _Bench(split_of(found), datetime.now(UTC).isoformat(timespec="seconds"), uuid.uuid4().hex[:12])
-        seen: dict[str, np.ndarray] = {}
+        seen: dict[tuple[str, str], np.ndarray] = {}
         first = {one.bundle.folder: one for one in reversed(found)}
         lines = {folder: line_of(first[folder], host, shared.at, shared.run) for folder in folders}
         for folder, line in lines.items():
             yield from _torch(first[folder], line)
         yield described(host, line_of(found[0], host, shared.at, shared.run))
         for one in found:
-            said = _ask(host, one, shared)
-            seen[one.sha256] = said.probabilities
-            yield from whole_split_lines(one, shared.given, said, line_of(one, host, shared.at, shared.run))
+            line = line_of(one, host, shared.at, shared.run)
+            for delegate in ("default", "none") if one.file.form == "tflite" else ("default",):
+                said = _ask(host, one, shared, delegate)
+                yield from whole_split_lines(one, shared.given, said, replace(line, delegate=delegate))
+                if delegate != "default":
+                    yield from _beside_host(
+                        said, seen[one.sha256, "default"], replace(line, delegate=delegate), "default"
+                    )
+                seen[one.sha256, delegate] = said.probabilities
     for place in places:
         if place != "host":
             yield from _on(place, shared, seen, lines, cache)
@@ -99,12 +106,15 @@ def _bundle(folder: Path, device: Device, shared: _Bench, seen: Seen, is_first: 
             yield from first_clips(one, shared.given, why.kept, line)
             raise
         yield from whole_split_lines(one, shared.given, said, line)
-        yield from _beside_host(said, seen[one.sha256], line)
+        like = getattr(device, "like", "default")
+        kernels = f", {HOST_KERNELS}" if like == "none" else ""
+        yield from _beside_host(said, seen[one.sha256, like], line, shared.given.name + kernels)
 
 
-def _ask(device: Device, one: Subject, shared: _Bench) -> Answers:
-    say(f"{device.name}: {one.file.name} answers {len(shared.given.clips)} clips")
-    return device.answers(one.file, shared.given.clips)
+def _ask(device: Device, one: Subject, shared: _Bench, delegate: str = "default") -> Answers:
+    kernels = "" if delegate == "default" else f", delegate {delegate}"
+    say(f"{device.name}: {one.file.name} answers {len(shared.given.clips)} clips{kernels}")
+    return device.answers(one.file, shared.given.clips, 1, delegate)
 
 
 def _torch(one: Subject, line: Result) -> Iterator[Result]:
@@ -129,17 +139,19 @@ def _torch(one: Subject, line: Result) -> Iterator[Result]:
         yield replace(line, name="mean_difference", value=max(one["mean_difference"] for one in pairs))
 
 
-def _beside_host(said: Answers, on_host: np.ndarray, line: Result) -> Iterator[Result]:
-    """Tell how a file's answers differ from those of the same file on this host: the processor's and the runtime's part."""
+def _beside_host(said: Answers, on_host: np.ndarray, line: Result, what: str) -> Iterator[Result]:
+    """Tell how a file's answers differ from those of the same file on this host: the processor's and the runtime's part.
+
+    what: which clips, and which of the host's kernels
+    """
     apart = np.abs(said.probabilities - on_host).max(1)
     line = replace(line, runtime=said.runtime, n=len(apart))
-    told = "from the same file on the host, test split"
-    yield replace(
-        line, name="largest_difference_host", value=float(apart.max()), unit="probability", method=f"largest, {told}"
-    )
+    told = f"the same file on the host, {what}"
+    worst = float(apart.max())
+    yield replace(line, name="largest_difference_host", value=worst, unit="probability", method=f"largest, from {told}")
     same = proportion(int((apart <= ROUNDING).sum()), len(apart))
     yield replace(
-        line, name="same_as_host", value=same.value, unit="share", method=f"clips within {ROUNDING:g} {told[5:]}"
+        line, name="same_as_host", value=same.value, unit="share", method=f"clips within {ROUNDING:g} of {told}"
     )
 
 

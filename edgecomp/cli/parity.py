@@ -16,6 +16,7 @@ from edgecomp.cli.told import PARITY
 from edgecomp.errors import GateError
 
 if TYPE_CHECKING:
+    from edgecomp.bench import Subject, WholeSplit
     from edgecomp.results import Result
 
 
@@ -25,6 +26,9 @@ def parity(
     on: Annotated[
         list[str] | None,
         typer.Option("--on", metavar="DEVICE", help="As bench's; by default all that needs only this machine."),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(min=2, help="So many clips, evenly spaced in the test split; all of them by default.")
     ] = None,
     data: DataFolder = None,
     recipe: Annotated[
@@ -54,9 +58,14 @@ def parity(
     for bundle in bundles:
         read_bundle(bundle)
     check_devices(on or [])
+    split = Split(recipe, data, build)
+
+    def split_of(found: list[Subject]) -> WholeSplit:
+        return split.of(found) if clips is None else split.of(found).thinned(clips)
+
     rows: list[Result] = []
     try:
-        for row in matrix(bundles, on or list(PLACES), Split(recipe, data, build).of, build):
+        for row in matrix(bundles, on or list(PLACES), split_of, build):
             append_results(file, [row])
             rows.append(row)
             if as_json:

@@ -149,7 +149,8 @@ def _matrix(latest: Sequence[Result]) -> list[str]:
         how = f" ({line['how']})" if line["how"] != "measured" else ""
         runtime = f", {line['runtime']}" if line["runtime"] else ""
         parts.append(f"| {line['device']}{how}{runtime} | {line['file']} | {' | '.join(cells)} | {kept} |")
-    return [*parts, "", *(f"- {told}" for told in field_parity.differences(latest)), ""]
+    told = [f"- {why}. {'; '.join(where)}." for why, where in field_parity.differences(latest)]
+    return [*parts, "", *told, ""]
 
 
 def newest(results: Sequence[Result]) -> list[Result]:
