@@ -19,6 +19,7 @@ from edgecomp import __version__
 from edgecomp.artifact import Artifact, content_hash, text_hash, to_json
 from edgecomp.data.audio import load_clip
 from edgecomp.errors import BundleError, nearest
+from edgecomp.form import Form, read_form
 from edgecomp.runtimes import Session, import_runtime, runtime_for, runtimes
 from edgecomp.store import clear_errors
 
@@ -52,6 +53,11 @@ class Bundle:
 
     folder: Path
     facts: Mapping[str, Any]
+
+    @property
+    def form(self) -> Form:
+        """Return the questions that an app asks before it records; most bundles have none."""
+        return read_form(self.facts.get("form", {}))
 
     @property
     def labels(self) -> list[str]:
@@ -163,6 +169,9 @@ def _check_facts(facts: Mapping[str, Any], file: Path | None = None) -> None:
         for key, is_so in _claims(facts):
             if not is_so:
                 raise TypeError(key)
+        read_form(facts.get("form", {}))
+    except ValueError as why:
+        raise BundleError(f"bundle.json: {why}", where=file, fix="compile the bundle again") from None
     except (KeyError, TypeError, AttributeError) as why:
         raise BundleError(
             f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again"

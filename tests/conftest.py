@@ -18,6 +18,7 @@ SYSTEM = {
     "test_shipped_parity",
     "test_ssh",
     "test_web_demo",
+    "test_x86",
 }
 """Files that drive another program than Python (adbd, a JVM, qemu, Chromium, sshd, Node.js): `make test-system`."""
 
