@@ -15,6 +15,7 @@ SYSTEM = {
     "test_browser",
     "test_embed_android",
     "test_embed_web",
+    "test_shipped_parity",
     "test_ssh",
     "test_web_demo",
     "test_x86",

@@ -28,16 +28,18 @@ MOST_VALUES = 1 << 20
 class Quantise:
     """Measure ranges on training clips and keep the way whose int8 answers are closest to float on validation.
 
-    The first layer stays in float: it reads one channel, which int8 kernels run slower than float ones, in both
-    runtimes, and it holds few weights.
+    The first layer stays in float unless asked for: it reads one channel, which int8 kernels run slower than float ones, in
+    both runtimes, and it holds few weights.
 
-    weight_bits: 8, or 7 for processors whose byte products saturate
-    clips:       training clips that the ranges are measured on
+    weight_bits:     8, or 7 for processors whose byte products saturate
+    features_in_int8: the first layer too, as microcontrollers and NPUs run it
+    clips:           training clips that the ranges are measured on
     """
 
     takes: ClassVar[str] = "torch"
     gives: ClassVar[str | None] = "torch"
     weight_bits: int = 8
+    features_in_int8: bool = False
     clips: int = 512
 
     def refuse(self, model: Artifact | None, run: Run) -> str | None:
@@ -72,7 +74,11 @@ class Quantise:
             alike = weights if share is None else equalised(config.layers, weights, seen, share)
             held = activations(config.layers, alike, clips)
             for estimator, shares in ESTIMATORS.items():
-                scales = {tensor: _range(values, shares) for tensor, values in held.items() if tensor != FEATURES}
+                scales = {
+                    tensor: _range(values, shares)
+                    for tensor, values in held.items()
+                    if self.features_in_int8 or tensor != FEATURES
+                }
                 name = estimator + ("" if share is None else f", channels equalised by {share}")
                 found[name] = alike, Quantisation(scales, self.weight_bits)
                 got = torch.softmax(simulate(config.layers, *found[name], validation), 1)
