@@ -226,6 +226,15 @@ def test_a_latency_that_only_a_busy_clock_shows_is_not_met():
     assert [aim.met for aim in peers_telling.aims(rows, "tflite")[:4]] == [False] * 4
 
 
+def test_the_first_run_after_all_other_models_is_told_beside():
+    found = peers_telling.aims(rows_of(first_cpu_ms_per_second=2.0), "tflite")[0].found
+    assert "right after" not in found, "the other row does not say it"
+    rows = [one | {"first_cpu_ms_per_second": 2 * one["ms_per_second"]} for one in rows_of()]
+    assert peers_telling.aims(rows, "tflite")[3].found.endswith(
+        "in CPU time 1/20.0, right after all other models 1/20.0"
+    )
+
+
 def test_a_busy_machine_is_told():
     facts = {"method": "m", "clip_seconds": 2.0, "device": "host", "taken": "now", "n": 456}
     assert "busy (load 6.0)" in peers_telling.told([row("a", "teacher", load_average=6.0, **facts)])
