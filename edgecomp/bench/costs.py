@@ -19,8 +19,13 @@ MEMORY = {
     "empty_rss_bytes": "empty_process_resident",
     "empty_pss_bytes": "empty_process_proportional",
 }
-APP_MEMORY = {"app_peak_pss_bytes": "app_peak_pss", "app_native_heap_bytes": "app_native_heap"}
-"""Of a phone's whole app, which has no empty process to be held against."""
+APP_MEMORY = {
+    "app_peak_pss_bytes": "app_peak_pss",
+    "app_native_heap_bytes": "app_native_heap",
+    "page_heap_bytes": "page_heap",
+    "page_process_bytes": "page_process_proportional",
+}
+"""Of a phone's whole app or of a whole page, which have no empty process to be held against."""
 FEWEST_FOR_P99 = 100
 OTHERS_LOAD = 0.5
 """Load average above a bench's own threads from which others were at work beside it."""
