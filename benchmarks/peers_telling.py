@@ -168,7 +168,8 @@ def _cells(row: Row) -> list[str]:
 
 def _effort(row: Row) -> list[str]:
     lines, size, install_s, script_s = (row.get(key) for key in ("lines", "install_bytes", "install_s", "script_s"))
-    minutes = None if install_s is None or script_s is None else (install_s + script_s) / 60
+    broke = row.get("script_error") and not row["error"]  # the row is of a file that was not made by this script
+    minutes = None if broke or install_s is None or script_s is None else (install_s + script_s) / 60
     return [
         "–" if lines is None else str(lines),
         "–" if size is None else f"{size / 1e6:,.0f} MB",

@@ -266,3 +266,33 @@ def test_mfccs_of_silence_are_finite_and_of_the_networks_shape():
     features = peers_sessions.make_mfcc()(np.zeros(16000, np.float32))
     assert features.shape == (49, 10)
     assert np.isfinite(features).all()
+
+
+def test_edgecomp_s_own_peer_starts_from_the_teacher_and_leaves_it_as_it_was(tmp_path, monkeypatch):
+    """The script itself, with a stand-in for the command that writes into its store as a compile does."""
+
+    def install(place, dependencies):
+        (place / "bin").mkdir(parents=True)
+        stand_in = place / "bin" / "edgecomp"
+        stand_in.write_text(
+            'set -e\n[ "$*" = "compile a/recipe --target t --build build" ]\n[ -f build/done/teacher ]\n'
+            "mkdir -p build/bundles/it && echo made > build/bundles/it/model.tflite && echo new > build/done/student\n"
+        )
+        stand_in.chmod(0o755)
+        return peers_making.Made("", install_s=1.0, install_bytes=2)
+
+    monkeypatch.setattr(peers_making, "_install", install)
+    seed = tmp_path / "task" / "inputs" / "seed" / "done"
+    seed.mkdir(parents=True)
+    (seed / "teacher").write_text("weights")
+    (peer,) = [one for one in peers_making.read_peers() if one.of == "edgecomp"]
+    peers_making.make([peer], tmp_path / "task", KEYS, given={"RECIPE": "a/recipe", "TARGET": "t"})
+    made = peers_making.read_made(tmp_path / "task" / "edgecomp")
+    assert (made.error, made.install_bytes) == ("", 2) and made.script_s > 0
+    assert peers_making.model_of(tmp_path / "task" / "edgecomp").read_text() == "made\n"
+    assert [file.name for file in seed.iterdir()] == ["teacher"], "the next run would find the student there"
+
+
+def test_edgecomp_s_rows_have_no_minutes_of_a_compile_that_failed():
+    minutes = [peers_telling._effort(row("a", "edgecomp", script_error=why))[-1] for why in ("", "a gate failed")]
+    assert minutes == ["1.5", "–"]
