@@ -60,15 +60,16 @@ def compare(given: argparse.Namespace) -> list[dict]:
 
     recipe, store = recipe_named(given.task), Store(given.build)
     task = load_task(recipe, store)
-    bundle = read_bundle(given.build / "bundles" / f"{given.task}-{given.target}")
+    bundle = read_bundle(given.bundle or given.build / "bundles" / f"{given.task}-{given.target}")
     report = json.loads((bundle.folder / "report.json").read_text(encoding="utf-8"))
     folder = given.build.resolve() / "peers" / given.task
     peers = peers_making.read_peers()
-    named = set(given.fresh or ())
-    fresh = {peer.name for peer in peers} if given.fresh == [] else named
+    named = set(given.fresh or ()) | set(given.only or ())
     unknown = named - {peer.name for peer in peers}
     if unknown:
         sys.exit(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(peer.name for peer in peers)}")
+    peers = [peer for peer in peers if not given.only or peer.name in given.only]
+    fresh = {peer.name for peer in peers} if given.fresh == [] else set(given.fresh or ())
     if not given.as_is:
         keys = peers_inputs.prepare(task, report, folder / "inputs")
         told = {"RECIPE": str(recipe.folder), "TARGET": given.target}
