@@ -1,13 +1,14 @@
 """bench.py: what a device gives becomes lines with units, bounds and intervals; what breaks off keeps what it had."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgecomp import bench
-from edgecomp.bundle import read_bundle
-from edgecomp.devices import Answers, Effort, Start, Timing, Window, open_device
+from edgecomp.bundle import FLOAT_ANSWERS, read_bundle
+from edgecomp.devices import Answers, BrokenOffError, Effort, Start, Timing, Window, open_device
 from edgecomp.errors import BundleError, DeviceError
 from tests.small_bundle import write_small_bundle
 
@@ -137,6 +138,41 @@ def test_what_was_measured_before_a_device_was_lost_is_kept(folder):
             kept.append(row)
     time = next(row for row in kept if row.name == "latency_p50")
     assert time.value == 2.0 and "broke off" in time.method
+
+
+def test_answers_that_came_before_a_device_was_lost_are_kept(folder):
+    right, kept = _right(folder), []
+    _, golden = bench.golden_clips(read_bundle(folder))
+    (folder / FLOAT_ANSWERS).write_text(json.dumps({"probabilities": right(0).astype(float).tolist()}))
+    given = bench.WholeSplit(golden, right(0).argmax(1))
+    device = Fake(right)
+
+    def cut(model, clips, threads=1, delegate="default"):
+        device.answers = lambda *given: _lost(Answers(right(0)[:3], np.zeros(3, np.float32), "a runtime 1"))
+        return Answers(right(0), np.zeros(len(clips), np.float32), "a runtime 1")
+
+    device.answers = cut
+    with pytest.raises(BrokenOffError, match="the cable is out; so much came"):
+        for row in bench.bench(bench.subjects([folder], device), device, [EFFORT], given=given):
+            kept.append(row)
+    by_name = {row.name: row for row in kept}
+    assert by_name["agreement"].n == 3 and by_name["agreement"].value == 1 and by_name["agreement"].bound is None
+    assert by_name["accuracy"].method.startswith(f"the first 3 of {len(golden)} clips, then the device was lost")
+    assert "golden_difference" in by_name and "latency_p50" not in by_name
+
+
+def test_starts_that_were_done_before_a_device_was_lost_are_kept(folder):
+    device, kept = Fake(_right(folder)), []
+    device.starts = lambda *given: _lost((Start(30.0, 15.0, {}), Start(20.0, 10.0, {})))
+    with pytest.raises(BrokenOffError):
+        for row in bench.bench(bench.subjects([folder], device), device, [EFFORT]):
+            kept.append(row)
+    cold = next(row for row in kept if row.name == "cold_start")
+    assert (cold.low, cold.value, cold.high, cold.n) == (20, 25, 30, 2)
+
+
+def _lost(kept):
+    raise BrokenOffError(DeviceError("the cable is out"), kept, "so much came")
 
 
 def test_a_sustained_run_says_how_it_drifted_and_how_warm_it_was(folder):

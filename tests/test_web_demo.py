@@ -12,6 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from edgecomp import demo
+from edgecomp.artifact import content_hash
 from edgecomp.bundle import read_bundle
 from edgecomp.errors import EdgecompError
 from tests import web_page
@@ -199,6 +200,29 @@ def test_a_damaged_file_is_said_and_nothing_can_be_recorded(refused):
     for damage, said in zip(DAMAGES, refused[:-1], strict=True):
         why = f"{damage.removeprefix('model/')} is damaged or was changed (SHA-256 "
         assert "This device cannot be used" in said["why"] and why in said["why"] and not said["ready"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("damage", ["empty", "cut", "another format"])
+def test_a_model_that_is_none_is_said_even_where_its_hash_is_right(form, damage, tools, bundle, tmp_path):
+    from tests.test_embed import rewrite
+
+    folder = shutil.copytree(bundle.folder, tmp_path / "sounds-anything")
+    models = bundle.facts["models"]
+    file, other = (folder / models[one]["file"] for one in (form, next(one for one in FORMS if one != form)))
+    whole = file.read_bytes()
+    file.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2]}.get(damage, other.read_bytes()))
+    digest = content_hash(file)
+    damaged = rewrite(
+        folder,
+        models=models | {form: models[form] | {"sha256": digest}},
+        files=bundle.facts["files"] | {file.name: digest},
+    )
+    site = demo.build_demo(damaged, tmp_path / "site", cache=web_page.BUILD, form=form)
+    with demo.DemoServer(site) as server:
+        (said,) = web_page.visit(tools, "blocked", server.address)["said"]
+    assert not said["ready"] and "This device cannot be used" in said["why"]
+    assert f"model.{form} cannot be opened" in said["why"]
 
 
 def test_a_microphone_that_is_not_allowed_is_said_with_its_remedy(refused):

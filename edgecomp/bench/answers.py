@@ -8,14 +8,15 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from edgecomp.audit.parity import Verify
 from edgecomp.bench.subject import Subject, WholeSplit, float_answers, golden_clips
-from edgecomp.devices import Answers, Device, Effort
+from edgecomp.devices import Answers, BrokenOffError, Device, Effort
 from edgecomp.errors import BundleError
 from edgecomp.metrics import Estimate, is_constant, proportion
 from edgecomp.results import Result
 
-LEAST_AGREEMENT = 0.99
-"""Of a file's decisions on a device with the float student's."""
+BOUNDS = Verify()
+"""What a compile asks of its files on the host is asked of them on every device."""
 
 
 def answered(one: Subject, device: Device, effort: Effort, given: WholeSplit | None, line: Result) -> Iterator[Result]:
@@ -23,7 +24,8 @@ def answered(one: Subject, device: Device, effort: Effort, given: WholeSplit | N
 
     effort: whose threads and delegate to answer with
     line:   what all lines of the file have in common
-    raises: BundleError where the file answers every clip alike or with what is no number, DeviceError where the device is lost
+    raises: BundleError where the file answers every clip alike or with what is no number, DeviceError where the device is
+            lost, after the lines of the clips that it had answered
     """
     threads, delegate = effort.threads, effort.delegate
     names, golden = golden_clips(one.bundle)
@@ -31,8 +33,12 @@ def answered(one: Subject, device: Device, effort: Effort, given: WholeSplit | N
     line = replace(line, runtime=said.runtime, threads=threads, delegate=delegate)
     yield from _golden(one, names, said, line)
     if given is not None:
-        said = device.answers(one.file, given.clips, threads, delegate)
-        yield from _whole_split(one, given, said, replace(line, runtime=said.runtime))
+        try:
+            said = device.answers(one.file, given.clips, threads, delegate)
+        except BrokenOffError as why:
+            yield from first_clips(one, given, why.kept, line)
+            raise
+        yield from whole_split_lines(one, given, said, line)
 
 
 def _golden(one: Subject, names: list[str], said: Answers, line: Result) -> Iterator[Result]:
@@ -58,34 +64,39 @@ def _golden(one: Subject, names: list[str], said: Answers, line: Result) -> Iter
     yield _share(line, "agreement_golden", proportion(same, len(names)), "same decision as the bundle recorded")
 
 
-def _whole_split(one: Subject, given: WholeSplit, said: Answers, line: Result) -> Iterator[Result]:
-    """Judge the whole test split: accuracy there, and how alike the float student's answers are."""
+def whole_split_lines(one: Subject, given: WholeSplit, said: Answers, line: Result) -> Iterator[Result]:
+    """Judge the whole test split: accuracy there, and how alike the float student's answers are.
+
+    raises: BundleError where the file answers every clip alike or with what is no number
+    """
     _refuse_nonsense(one, said, line)
-    decided = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in said.probabilities])
-    in_float = float_answers(one.bundle)
-    reference = np.array([one.bundle.labels.index(one.bundle.label(row)) for row in in_float])
-    n = len(decided)
-    yield _share(
-        line,
-        "accuracy",
-        proportion(int((decided == given.targets).sum()), n),
-        "whole test split; Wilson's interval, clips taken as independent",
-    )
-    yield replace(
-        _share(
-            line, "agreement", proportion(int((decided == reference).sum()), n), "decisions like the float student's"
-        ),
-        bound=LEAST_AGREEMENT,
-    )
-    worst = float(np.abs(said.probabilities - in_float).max())
-    yield replace(
-        line,
-        name="largest_difference",
-        value=worst,
-        unit="probability",
-        n=n,
-        method="from the float student, test split",
-    )
+    n, line = len(said.probabilities), replace(line, runtime=said.runtime)
+    decided, in_float = _decisions(one, said.probabilities), given.of(float_answers(one.bundle))[:n]
+    right = proportion(int((decided == given.targets[:n]).sum()), n)
+    yield _share(line, "accuracy", right, f"{given.name}; Wilson's interval, clips taken as independent")
+    alike = proportion(int((decided == _decisions(one, in_float)).sum()), n)
+    is_int8 = one.bundle.facts["models"][one.file.form]["numerics"] == "int8"
+    told = f"decisions like the float student's, {given.name}; {'an int8' if is_int8 else 'a float'} file"
+    yield replace(_share(line, "agreement", alike, told), bound=BOUNDS.int8_agreement)
+    apart = np.abs(said.probabilities - in_float)
+    line = replace(line, unit="probability", n=n, method=f"from the float student, {given.name}")
+    worst = None if is_int8 else BOUNDS.float_largest
+    yield replace(line, name="largest_difference", value=float(apart.max()), bound=worst)
+    mean = BOUNDS.int8_mean if is_int8 else None
+    yield replace(line, name="mean_difference", value=float(apart.mean()), bound=mean)
+
+
+def first_clips(one: Subject, given: WholeSplit, said: Answers, line: Result) -> Iterator[Result]:
+    """Tell what a device answered before it was lost; so few clips break no bound, and too few tell nothing."""
+    n = len(said.probabilities)
+    if n > 1 and not is_constant(said.probabilities):
+        for row in whole_split_lines(one, given, said, line):
+            broke = f"the first {n} of {len(given.clips)} clips, then the device was lost"
+            yield replace(row, bound=None, method=f"{broke}; {row.method}")
+
+
+def _decisions(one: Subject, probabilities: np.ndarray) -> np.ndarray:
+    return np.array([one.bundle.labels.index(one.bundle.label(row)) for row in probabilities])
 
 
 def _refuse_nonsense(one: Subject, said: Answers, line: Result) -> None:

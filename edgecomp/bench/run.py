@@ -13,7 +13,7 @@ from edgecomp import __version__, roofline
 from edgecomp.bench.answers import answered
 from edgecomp.bench.costs import started, timed
 from edgecomp.bench.subject import Subject, WholeSplit, golden_clips
-from edgecomp.devices import Device, Effort
+from edgecomp.devices import BrokenOffError, Device, Effort
 from edgecomp.errors import DeviceError
 from edgecomp.portable.peaks import Peak
 from edgecomp.progress import say
@@ -40,8 +40,8 @@ def bench(
     raises:  BundleError where a file answers every clip alike or with what is no number, DeviceError where the device is lost
     """
     at, run = datetime.now(UTC).isoformat(timespec="seconds"), uuid.uuid4().hex[:12]
-    lines = {one.file.name: _line(one, device, at, run) for one in found}
-    yield _described(device, lines)
+    lines = {one.file.name: line_of(one, device, at, run) for one in found}
+    yield described(device, next(iter(lines.values())))
     for one in found:
         line = lines[one.file.name]
         yield from answered(one, device, efforts[0], given, line)
@@ -55,11 +55,15 @@ def bench(
         yield from _timed(found, device, effort, peaks, lines)
     for one in found if starts else []:
         samples, threads = one.bundle.facts["preprocessing"]["samples"], efforts[0].threads
-        taken = device.starts(one.file, samples, threads, starts)
-        yield from started(one, taken, replace(lines[one.file.name], threads=threads))
+        line = replace(lines[one.file.name], threads=threads)
+        try:
+            yield from started(one, device.starts(one.file, samples, threads, starts), line)
+        except BrokenOffError as why:
+            yield from started(one, why.kept, line)
+            raise
 
 
-def _line(one: Subject, device: Device, at: str, run: str) -> Result:
+def line_of(one: Subject, device: Device, at: str, run: str) -> Result:
     """Return what all lines of a file have in common."""
     return Result(
         at=at,
@@ -83,11 +87,11 @@ def _line(one: Subject, device: Device, at: str, run: str) -> Result:
     )
 
 
-def _described(device: Device, lines: Lines) -> Result:
-    """Return the line about the device itself."""
+def described(device: Device, line: Result) -> Result:
+    """Return the line about the device itself, from any line about a file there."""
     facts = device.describe()
     return replace(
-        next(iter(lines.values())),
+        line,
         name="device",
         method="as the device describes itself",
         facts=facts,

@@ -28,14 +28,32 @@ class Subject:
 
 @dataclass(frozen=True)
 class WholeSplit:
-    """The whole test split of the task that some bundles were judged on.
+    """The test split of the task that some bundles were judged on, whole or thinned.
 
     clips:   (n, samples) float32
     targets: (n,) class numbers
+    rows:    (n,) which clips of the split these are; None for all of them
     """
 
     clips: np.ndarray
     targets: np.ndarray
+    rows: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Say in words what was asked."""
+        return "whole test split" if self.rows is None else f"{len(self.rows)} clips, evenly spaced in the test split"
+
+    def thinned(self, clips: int) -> WholeSplit:
+        """Return so many clips, evenly spaced; all of them where there are no more."""
+        if clips >= len(self.clips):
+            return self
+        rows = np.linspace(0, len(self.clips) - 1, clips).round().astype(int)
+        return WholeSplit(self.clips[rows], self.targets[rows], rows)
+
+    def of(self, answers: np.ndarray) -> np.ndarray:
+        """Return the rows of the split's answers that belong to these clips."""
+        return answers if self.rows is None else answers[self.rows]
 
 
 def subjects(folders: list[Path], device: Device, form: str | None = None) -> list[Subject]:

@@ -28,7 +28,7 @@ Bundles = Annotated[
 DeviceNames = Annotated[
     list[str],
     typer.Option(
-        "--on", metavar="DEVICE", help="host, arm64:CORE, ssh:USER@HOST, adb:SERIAL, browser. May be repeated."
+        "--on", metavar="DEVICE", help="host, arm64:CORE, x86:CORE, ssh:USER@HOST, adb:SERIAL, browser, mcu. May be repeated."
     ),
 ]
 
@@ -84,9 +84,9 @@ def bench(
     check_results(file)
     for bundle in bundles:  # what is wrong with them is said before any device is asked
         read_bundle(bundle)
-    _check_devices(on)
+    check_devices(on)
     efforts = [Effort(seconds=seconds, threads=n, delegate=delegate, sustained_s=sustained) for n in threads]
-    split = _Split(recipe, data, build) if test else None
+    split = Split(recipe, data, build) if test else None
     told = Told(file, as_json, new_table("device", "file", "threads", "figure", "value", "range", "kept"))
     failed = None
     try:
@@ -110,7 +110,7 @@ def bench(
 
 
 @dataclass(frozen=True)
-class _Split:
+class Split:
     """Where the whole test split is found: the recipe's name or path (None: the bundle's), its data, the build folder."""
 
     recipe: str | None
@@ -137,7 +137,7 @@ class _Asked:
     starts: int
     form: str | None
     limit: bool
-    split: _Split | None
+    split: Split | None
     build: Path
 
 
@@ -153,7 +153,11 @@ def _check_options(delegate: str, limit: bool, sustained: float, threads: list[i
         )
 
 
-def _check_devices(on: list[str]) -> None:
+def check_devices(on: list[str]) -> None:
+    """Refuse what is no kind of device.
+
+    raises: DeviceError with the kinds that there are
+    """
     from edgecomp.devices import devices
 
     for name in on:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from edgecomp.results import Result
 
+PARITY = ("golden_difference", "agreement", "largest_difference", "mean_difference")
+"""What says that a file does not answer as it should."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -35,7 +38,7 @@ class Told:
             typer.echo(json.dumps(asdict(row), ensure_ascii=False))
         elif row.value is not None:
             self.table.add_row(*_cells(row))
-        if row.within() is False and row.name in ("golden_difference", "agreement"):
+        if row.within() is False and row.name in PARITY:
             self.broken.append(f"{row.bundle} {row.form} on {row.device}")
 
     def end(self) -> None:

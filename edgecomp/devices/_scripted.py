@@ -16,13 +16,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgecomp.artifact import text_hash
-from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, lines_to_timing
+from edgecomp.devices import (
+    Answers,
+    Effort,
+    How,
+    ModelFile,
+    Start,
+    Timing,
+    gather_starts,
+    lines_to_answers,
+    lines_to_timing,
+)
 from edgecomp.errors import DeviceError
 from edgecomp.portable import machine
 from edgecomp.portable.peaks import Peak
 
 PORTABLE = Path(machine.__file__).parent
-SCRIPTS = ("machine.py", "peaks.py", "probe.py", "runner.py")
+SCRIPTS = ("cpuid.py", "machine.py", "peaks.py", "probe.py", "runner.py")
 CLOCK = "time.perf_counter around each run, in the runner's process on the device"
 
 
@@ -75,20 +85,7 @@ class Scripted:
             "threads": threads,
             "delegate": delegate,
         }
-        found = []
-        try:
-            found.extend(self._events(job))
-        except DeviceError as why:
-            if not found:
-                raise
-            after = f"{why.what}; {len(found) - 1} of {len(clips)} clips had been answered, which is not kept"
-            raise type(why)(after, where=why.where, fix=why.fix) from None
-        loaded, *rows = found
-        return Answers(
-            np.array([row["probabilities"] for row in rows], np.float32),
-            np.array([row["uncertainty"] for row in rows], np.float32),
-            loaded["runtime"],
-        )
+        return lines_to_answers(self._events(job), len(clips), self.name)
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
         """Time some files interleaved, in fresh processes one after the other: each has its share of time and windows."""
@@ -116,9 +113,10 @@ class Scripted:
             "starts": starts,
             "samples": samples,
         }
-        return tuple(
+        made = (
             Start(event["cold_ms"], event["load_ms"], event["memory"], event["reason"]) for event in self._events(job)
         )
+        return gather_starts(made, starts)
 
     def peaks(self) -> tuple[Peak, ...]:
         """Measure what one core reaches at best: float32 and int8 in multiply-accumulates a second, bandwidth in bytes.

@@ -13,7 +13,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, _browser_names, lines_to_timing
+from edgecomp.devices import (
+    Answers,
+    Effort,
+    How,
+    ModelFile,
+    Start,
+    Timing,
+    _browser_names,
+    gather_starts,
+    lines_to_answers,
+    lines_to_timing,
+)
 from edgecomp.devices._browser_chromium import Chromium, find_chromium, version
 from edgecomp.devices._browser_packages import Packages, packages
 from edgecomp.devices._browser_packages import prepare as prepare_packages
@@ -73,13 +84,7 @@ class Browser:
         """Run every clip, (n, samples) float32."""
         job = self._job("answers", threads, delegate, clips.shape[1])
         job |= {"clips": _clips(clips), "model": {"file": "model", "form": self._form(model)}}
-        loaded, *rows = self._run(job, {"model": model.path, "clips": _raw(clips)})
-        rows.sort(key=lambda row: row["row"])
-        return Answers(
-            np.array([[float(p) for p in row["probabilities"]] for row in rows], np.float32),
-            np.array([float(row["uncertainty"]) for row in rows], np.float32),
-            loaded["runtime"],
-        )
+        return lines_to_answers(self._run(job, {"model": model.path, "clips": _raw(clips)}), len(clips), self.name)
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
         """Time some files in one interleaved run in one page; what came before the page was lost is kept."""
@@ -95,7 +100,7 @@ class Browser:
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
         """Load page, runtime and model anew several times: from the page's navigation to its first answer."""
-        return tuple(self._one_start(model, samples, threads) for _ in range(starts))
+        return gather_starts((self._one_start(model, samples, threads) for _ in range(starts)), starts)
 
     def close(self) -> None:
         """Let go of the page."""
@@ -144,7 +149,7 @@ class Headless(Browser):
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
         """Start fresh browsers, and time the page in each: from its navigation to the first answer."""
-        return tuple(self._fresh_start(model, samples, threads) for _ in range(starts))
+        return gather_starts((self._fresh_start(model, samples, threads) for _ in range(starts)), starts)
 
     def close(self) -> None:
         """End the browser and the server."""
