@@ -142,8 +142,7 @@ def left_out(task: str) -> str:
     return (
         "\n\n**Leave one subject out.** Accuracy on a subject who was never heard; teacher and student are trained anew "
         f"for each, another subject is the validation; seed {mean['seed']}; with the former front end; "
-        "written by `benchmarks/leave_one_out.py`.\n\n"
-        + _table(("who was left out", "clips", *stages), rows)
+        "written by `benchmarks/leave_one_out.py`.\n\n" + _table(("who was left out", "clips", *stages), rows)
     )
 
 
