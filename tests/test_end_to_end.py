@@ -340,6 +340,17 @@ def test_replicates_name_the_clips_that_students_of_any_seed_forget(place, bundl
     assert (found.parent / clip["sound"]).read_bytes()[:4] == b"fLaC" and clip["path"].startswith("audio/")
 
 
+def test_without_voices_forgotten_clips_are_listed_and_no_sound_of_theirs_goes_along(place, bundle, tmp_path):
+    words = ["compile", place / "task", "-t", place / "anything.toml", "--build", place / "build", "--out", tmp_path]
+    done = edgecomp(*words, "--without-voices", "--set", "distil.epochs=2", "--set", "finetune.epochs=1", quick=True)
+    assert done.returncode in (0, 3), done.stderr
+    folder = next(tmp_path.glob("tones-anything*/report.json")).parent
+    told = json.loads((folder / "report.json").read_text())["audit"]["forgotten"]
+    assert told["clips"] and {clip["sound"] for clip in told["clips"]} == {None} and told["voices"] is False
+    assert not list(folder.rglob("*.flac")) and "data:audio" not in (folder / "report.html").read_text()
+    assert "left out on purpose" in (folder / "report.html").read_text()
+
+
 def test_seed_data_out_and_set_have_their_effect(place, bundle, tmp_path):
     (place / "task" / "data").rename(tmp_path / "elsewhere")
     try:
