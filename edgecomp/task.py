@@ -99,7 +99,7 @@ class Task:
                 where=f"{self.recipe.file} [distil] moments",
                 fix="leave moments out, or set head = true under [teacher]",
             )
-        return ask()
+        return ask(self.dataset, self.store)
 
     def view_moments(self) -> np.ndarray:
         """Return what those answers say of the windows of every view, (views, windows, classes) float32."""

@@ -18,6 +18,7 @@ from edgecomp.store import Store
 from edgecomp.teachers import Deployed
 
 if TYPE_CHECKING:
+    from edgecomp.data.manifest import Dataset
     from edgecomp.teachers.moments import Moments
 
 Session = Callable[[np.ndarray], np.ndarray]
@@ -35,7 +36,7 @@ class FileTeacher:
     """A teacher that answers by running a model file; the answers do not depend on what is asked beside them.
 
     open:        opens one more session on the file; sessions are not shared between threads
-    ask_moments: where a head was fitted: gives the answers to every window of the training clips
+    ask_moments: where a head was fitted: gives the answers to every window of a data set's training clips
     """
 
     name: str
@@ -46,7 +47,7 @@ class FileTeacher:
     format: str
     bytes: int
     open: Callable[[], Session]
-    ask_moments: Callable[[], Moments] | None = None
+    ask_moments: Callable[[Dataset, Store], Moments] | None = None
 
     def probabilities(self, waveforms: np.ndarray) -> np.ndarray:
         """Return the classes' probabilities, (n, samples) float32 → (n, classes) float32; rows sum to 1.

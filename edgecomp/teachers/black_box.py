@@ -85,7 +85,7 @@ def black_box(
         )
         opened = scored(open_scores, head)
         teacher = FileTeacher(name, dataset.labels, key, facts | said, path, form, size + head.bytes, opened)
-        ask_moments = partial(asked_moments, open_windows, head, dataset, store, starts=starts, window=window, key=key)
+        ask_moments = partial(asked_moments, open_windows, head, starts=starts, window=window, key=key)
         return replace(teacher, ask_moments=ask_moments)
     answers = _answer_kind(open_scores, dataset, store, path)
     if answers == "logits":
