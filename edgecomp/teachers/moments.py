@@ -49,13 +49,14 @@ def asked_moments(
     dataset: Dataset,
     store: Store,
     *,
-    starts: tuple[int, ...],
-    window: int,
     key: str,
+    starts: tuple[int, ...] = (0,),
+    window: int | None = None,
 ) -> Moments:
     """Ask about every window of every training clip once, or find it asked.
 
     open_windows: opens a session of one thread: one clip (samples,) → scores (windows, outputs)
+    window:       None where a clip is its only window
     head:         the teacher's own; its form and strength are the other heads' too, and it judges clips without a label
     """
     train = dataset.of("train")
@@ -68,7 +69,7 @@ def asked_moments(
         scores = ask(open_sessions(open_windows), waveforms(train, store), "asking about every window")
         np.save(folder / "moments.npy", answers_apart(scores, train.targets, subjects, head))
 
-    return Moments(np.load(store.make("moments", key, make) / "moments.npy"), starts, window)
+    return Moments(np.load(store.make("moments", key, make) / "moments.npy"), starts, window or dataset.samples)
 
 
 def answers_apart(scores: np.ndarray, targets: np.ndarray, subjects: list[str], head: Head) -> np.ndarray:
