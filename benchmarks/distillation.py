@@ -1,7 +1,7 @@
 """Does the teacher earn its place? The same student and the same CPU time: labels alone against the teacher's answers.
 
     python benchmarks/distillation.py wakewords --labelled 0.1
-    python benchmarks/distillation.py sounds --widths 16 24 24 32 32 --epochs 60 --seeds 10
+    python benchmarks/distillation.py sounds --moments 1 --label-weight 0.5 --seeds 8
 
 Of the training clips, a share has labels; the teacher can be asked about all of them. The labels' arm learns from the
 labelled clips alone, for as long as the teacher's arm takes to ask and to train; the teacher's arm learns from the answers
@@ -44,6 +44,8 @@ def main() -> None:
     ask.add_argument(
         "--mix", type=float, help="share of the views that are mixed with another clip; the recipe's by default"
     )
+    ask.add_argument("--moments", type=float, help="share of the teacher's part given window by window; the recipe's")
+    ask.add_argument("--label-weight", type=float, help="of the teacher's arm; the recipe's by default")
     ask.add_argument("--widths", type=int, nargs="+", help="of the student; the recipe's by default")
     ask.add_argument("--seeds", type=int, default=5, choices=sorted(T_95))
     ask.add_argument("--first-seed", type=int, default=0, help="seeds are counted from here")
@@ -85,7 +87,8 @@ def _passes(given: argparse.Namespace, task):
     chosen = plan(task.recipe, read_target("host", shipped("targets")))
     build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
     build_pass = replace(build_pass, widths=tuple(given.widths or build_pass.widths))
-    return build_pass, replace(learn, epochs=given.epochs or learn.epochs)
+    changed = {name: getattr(given, name) for name in ("epochs", "moments", "label_weight")}
+    return build_pass, replace(learn, **{name: value for name, value in changed.items() if value is not None})
 
 
 def _asking_s(given: argparse.Namespace, task) -> float:
@@ -149,6 +152,7 @@ def _both_arms(given: argparse.Namespace, asking_s: float, seed: int) -> dict:
         "views": len(task.views),
         "widths": build_pass.widths,
         "moments": learn.moments,
+        "label_weight": learn.label_weight,
         "teacher": {
             **taught,
             "epochs": learn.epochs,

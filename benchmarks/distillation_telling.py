@@ -48,10 +48,12 @@ def earned(task: str, results: Path) -> str:
 def _told(rows: list[dict]) -> str:
     first = rows[0]
     labelled = "all training clips" if first["labelled"] == 1 else f"{first['labelled']:.0%} of the training clips"
-    widths = f", widths {', '.join(map(str, first['widths']))}" if "widths" in first else ""
+    widths = f", widths {', '.join(map(str, first['widths']))}" if first.get("widths") else ""
+    windows = ", the teacher heard window by window" if first.get("moments") else ""
     arms = [statistics.mean(row[arm]["test_accuracy"] for row in rows) for arm in ("teacher", "labels")]
     found = difference(rows)
-    said = f"labels on {labelled}{widths}, {len(rows)} seeds: accuracy {arms[0]:.3f} with the teacher, {arms[1]:.3f} without; "
+    said = f"labels on {labelled}{widths}{windows}, {len(rows)} seeds: "
+    said += f"accuracy {arms[0]:.3f} with the teacher, {arms[1]:.3f} without; "
     said += f"difference {_points(found, 100)} points, {_verdict(found)}"
     if all("test_log_loss" in row["teacher"] for row in rows):
         loss = difference(rows, "test_log_loss")
