@@ -168,6 +168,7 @@ def _facts(proof: Proof, shipped: Mapping[str, Artifact], asking: Mapping[str, A
             "resample": "soxr VHQ",
             "amplitude": "-1 to 1",
         },
+        **({"form": recipe.form.told()} if recipe.form.questions else {}),
         "data_fingerprint": task.dataset.fingerprint,
         "teacher": {"name": task.teacher.name, "fingerprint": task.teacher.fingerprint},
         "trail": {form: list(file.trail) for form, file in shipped.items()},

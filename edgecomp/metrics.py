@@ -233,7 +233,7 @@ def subject_bootstrap(values: ArrayLike, subjects: ArrayLike, seed: int = 0) -> 
     if groups == 1:
         return -np.inf, np.inf
     draws = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES) @ sums
-    tail = NormalDist().cdf(-np.sqrt(groups / (groups - 1)) * _student_t(groups - 1))
+    tail = NormalDist().cdf(-np.sqrt(groups / (groups - 1)) * student_t(groups - 1))
     low, high = np.quantile(draws[:, 0] / draws[:, 1], [tail, 1 - tail])
     return float(low), float(high)
 
@@ -245,7 +245,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
-def _student_t(freedom: int) -> float:
+def student_t(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t, by summing its density (in angle, where it has no long tail)."""
     angle = np.linspace(0, np.pi / 2, 20_001)  # t = sqrt(freedom) tan(angle): the density becomes cos^(freedom - 1)
     density = np.cos(angle) ** (freedom - 1)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgecomp.errors import EdgecompError, InputError, RecipeError, nearest
+from edgecomp.form import OF_WORDS, Form
 
 PASS_TABLES = ("distil", "prune", "finetune", "quantise", "verify")
 
@@ -202,7 +203,7 @@ class ReportTable(Table):
 
 
 class Recipe(Table):
-    """What to learn: data, teacher, student, passes, gates."""
+    """What to learn: data, teacher, student, passes, gates; and what an app asks beside the recording."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     summary: str = ""
@@ -213,6 +214,7 @@ class Recipe(Table):
     augment: Augment = Augment()
     gates: Gates = Gates()
     deferral: Deferral = Deferral()
+    form: Form = Form()
     report: ReportTable = ReportTable()
     distil: dict[str, Any] = {}
     prune: dict[str, Any] = {}
@@ -274,7 +276,7 @@ def checked(kind: type[BaseModel], raw: dict[str, Any], file: Path, error: type[
     if fault["type"] == "missing":
         known = ", ".join(_keys(_table_at(kind, keys[:-1])))
         raise error(f"missing key {keys[-1]!r}", where=where, fix=f"add it; keys of this table are {known}")
-    if isinstance(fault["input"], dict):  # a rule about a whole table
+    if isinstance(fault["input"], dict) and fault["type"] != OF_WORDS:  # a rule about a whole table
         raise error(
             f"[{'.'.join(keys)}] {_wanted(fault)}",
             where=f"{file} [{'.'.join(keys)}]",

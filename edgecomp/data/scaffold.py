@@ -316,6 +316,12 @@ max_risk = 0.05          # it leaves clips to the teacher, so that at most this 
 
 [report]
 voices = true            # false: forgotten clips are listed without their sounds, which are people's voices
+
+# What an app asks before it records; kept beside the result on the device, and never heard by the model. In docs/embedding.md.
+# [[form.questions]]
+# id = "fever"
+# text = {{ en = "Does the person have a fever?" }}    # and one for each other language
+# kind = "yes-no"                                    # or "choice" with options, or "number" with min and max
 """
 
 
