@@ -27,8 +27,8 @@ ROUNDING = 1e-5
 """Differences up to here are float32 sums in another order, see bench/places.py."""
 TIPPED = "a sum that lies between two int8 steps is then rounded the other way, and the step travels through the layers"
 CAUSES = {
-    "mcu": "Its features come from the generated C, beside LiteRT’s own kernels on the host, which round as it does: "
-    + TIPPED,
+    "mcu": "On a microcontroller the first layer runs in int8 too, on features in int8, which the bundle’s file keeps in "
+    "float, and reference kernels round as LiteRT’s own do: most clips differ by some steps",
     "none": "LiteRT’s own kernels round every rescaled sum by another rule than XNNPACK’s: " + TIPPED,
     "": "The float parts before the first int8 tensor differ by float32 rounding: " + TIPPED,
     "float": "A float file differs by more than float32 rounding, and nothing here explains it: look at that runtime",
