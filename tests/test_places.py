@@ -256,7 +256,7 @@ def test_the_command_appends_its_lines_shows_them_and_fails_where_a_bound_is_bro
     text = page.read_text()
     assert "Does every place answer alike?" in text and "✕ broken" in text and "x86 Fake" in text
     told = call("report", tmp_path / "all.jsonl", "--markdown").out
-    assert "| x86 Fake (emulated) (emulated)" in told and "| NO |" in told
+    assert "| x86 Fake (emulated), ONNX Runtime " in told and "| NO |" in told
 
 
 def test_an_unknown_place_is_refused_before_anything_is_asked(in_float, tmp_path):

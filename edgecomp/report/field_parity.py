@@ -62,7 +62,7 @@ def differences(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         apart = same.n - round(same.value * same.n)
         kind = next((one for one in (_kind(line["device"]), line["delegate"]) if one in CAUSES), "")
         why = CAUSES[kind if line["is_int8"] else "float"]
-        where, clips = f"{line['file']} on {line['device']}", say.count(same.n, "clip")
+        where, clips = f"{line['file']} on {line['device']}", f"{same.n:,} clips"
         said.setdefault(why, []).append(f"{where}: {apart:,} of {clips}, by {say.plain(worst.value)} at most")
     return list(said.items())
 
