@@ -12,7 +12,7 @@ from edgecomp.devices import Answers, BrokenOffError, Effort, Start, Timing, Win
 from edgecomp.errors import BundleError, DeviceError
 from tests.small_bundle import write_small_bundle
 
-EFFORT = Effort(seconds=0.05, windows=10)
+EFFORT = Effort(seconds=0.05, windows=10, processes=2)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,58 @@ def test_a_sustained_run_says_how_it_drifted_and_how_warm_it_was(folder):
 def test_energy_is_in_millijoules_a_clip(folder):
     energy = next(row for row in _rows(Fake(_right(folder)), folder, starts=0) if row.name == "energy")
     assert energy.value == 0.5 and energy.unit == "mJ"
+
+
+def test_energy_is_the_mean_of_windows_in_which_the_counter_may_not_have_ticked(folder):
+    device = Fake(_right(folder), windows=20)
+    told = device.time
+
+    def ticking(models, clips, effort):
+        timing = told(models, clips, effort)
+        tick = [
+            replace(one, energy_uj=dict.fromkeys(one.energy_uj, 2000.0 * (place % 4 == 0)))
+            for place, one in enumerate(timing.windows)
+        ]
+        return replace(timing, windows=tuple(tick))
+
+    device.time = ticking
+    energy = next(row for row in _rows(device, folder, starts=0) if row.name == "energy")
+    assert energy.value == 0.5 and energy.low <= 0.5 <= energy.high
+
+
+def test_processes_that_differ_widen_the_interval_and_the_method_says_so(folder):
+    device = Fake(_right(folder), windows=20)
+    told = device.time
+
+    def apart(models, clips, effort):
+        timing = told(models, clips, effort)
+        moved = [
+            replace(
+                one,
+                process=place // 4,
+                load=11.5,
+                median_ms={name: ms * (1 + 0.2 * (place // 4)) for name, ms in one.median_ms.items()},
+            )
+            for place, one in enumerate(timing.windows)
+        ]
+        return replace(timing, windows=tuple(moved))
+
+    device.time = apart
+    time = next(row for row in _rows(device, folder, starts=0) if row.name == "latency_p50")
+    assert time.value == pytest.approx(2.5 * 1.4) and time.high - time.low > 1
+    assert "in 5 fresh processes" in time.method and "Student's t over processes" in time.method
+    assert "busy, load average up to 11.5" in time.method
+
+
+def test_the_host_shares_a_run_among_fresh_processes(folder):
+    with open_device("host") as host:
+        found = bench.subjects([folder], host, "tflite")
+        _, clips = bench.golden_clips(found[0].bundle)
+        timing = host.time([one.file for one in found], clips, Effort(seconds=0.05, windows=6, processes=3))
+        once = host.time([one.file for one in found], clips, Effort(windows=2, processes=3, sustained_s=0.1))
+    assert {window.process for window in timing.windows} == {0, 1, 2}
+    assert [w.at_s for w in timing.windows] == sorted(w.at_s for w in timing.windows)
+    assert {window.process for window in once.windows} == {0}, "drift is that of one process"
 
 
 def test_starts_give_medians_and_the_range(folder):

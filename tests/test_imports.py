@@ -13,7 +13,7 @@ ROOMS = [
     {"errors", "progress", "shipped", "threads"},
     {"portable", "form"},
     {"recipe", "artifact", "metrics", "schedule"},
-    {"code"},
+    {"code", "spread"},
     {"target"},
     {"store"},
     {"data"},

@@ -9,8 +9,8 @@ import numpy as np
 
 from edgecomp.bench.subject import Subject
 from edgecomp.devices import Start, Timing
-from edgecomp.measure import median_interval, median_ratio
 from edgecomp.results import Result
+from edgecomp.spread import FEWEST_PROCESSES, mean_interval, median_ratio, repeated
 
 MEMORY = {
     "peak_bytes": "peak_memory",
@@ -19,9 +19,16 @@ MEMORY = {
     "empty_rss_bytes": "empty_process_resident",
     "empty_pss_bytes": "empty_process_proportional",
 }
-APP_MEMORY = {"app_peak_pss_bytes": "app_peak_pss", "app_native_heap_bytes": "app_native_heap"}
-"""Of a phone's whole app, which has no empty process to be held against."""
+APP_MEMORY = {
+    "app_peak_pss_bytes": "app_peak_pss",
+    "app_native_heap_bytes": "app_native_heap",
+    "page_heap_bytes": "page_heap",
+    "page_process_bytes": "page_process_proportional",
+}
+"""Of a phone's whole app or of a whole page, which have no empty process to be held against."""
 FEWEST_FOR_P99 = 100
+OTHERS_LOAD = 0.5
+"""Load average above a bench's own threads from which others were at work beside it."""
 FEWEST_WINDOWS = 5
 """In a tenth of a sustained run, for an interval of its drift."""
 
@@ -33,19 +40,17 @@ def timed(one: Subject, timing: Timing, first: str, line: Result) -> Iterator[Re
     medians = np.array([window.median_ms[name] for window in timing.windows])
     runs_ms = np.concatenate([window.ms[name] for window in timing.windows])
     runs = sum(window.runs[name] for window in timing.windows)
-    others = len(timing.windows[0].median_ms) - 1
-    held = f"{timing.clock}; {timing.held}; {len(medians)} windows, interleaved with {others} others"
-    if timing.lost:
-        held += "; the run broke off"
+    processes = np.array([window.process for window in timing.windows])
+    held = _held(timing, processes)
     quantiles = np.quantile(runs_ms, np.linspace(0, 1, 101))
     latency = replace(line, unit="ms", n=runs, method=held)
     yield replace(
         latency,
-        **{**asdict(median_interval(medians)), "n": runs},
+        **{**asdict(repeated(medians, processes)), "n": runs},
         name="latency_p50",
         bound=one.budget.get("latency_ms"),
         quantiles=[round(float(q), 5) for q in quantiles],
-        method=f"{held}; median of the windows' medians, 95 % by block bootstrap over windows",
+        method=f"{held}; {_interval(processes)}; at least the middle 80 % of the windows",
         series=_series(timing, name) if effort.sustained_s else (),
     )
     yield replace(latency, name="latency_p90", value=float(quantiles[90]))
@@ -55,15 +60,18 @@ def timed(one: Subject, timing: Timing, first: str, line: Result) -> Iterator[Re
         base = np.array([window.median_ms[first] for window in timing.windows])
         yield replace(
             line,
-            **asdict(median_ratio(medians, base)),
+            **asdict(repeated(medians, processes, base)),
             name="latency_ratio",
             unit="ratio of medians",
-            method=f"to {first}, {held}",
+            method=f"to {first}; {held}; {_interval(processes)}",
         )
     energy = [window.energy_uj[name] for window in timing.windows if name in window.energy_uj]
-    if energy:
-        told = "processor's energy counter around each window, divided by its runs; all of the processor, not this process alone"
-        yield replace(line, **asdict(median_interval(np.array(energy) / 1e3)), name="energy", unit="mJ", method=told)
+    if any(energy):  # a counter that never moved says nothing
+        told = (
+            "processor's energy counter around each window, divided by its runs; mean of all windows, those within one "
+        )
+        told += "tick of the counter too; all of the processor, not this process alone"
+        yield replace(line, **asdict(mean_interval(np.array(energy) / 1e3)), name="energy", unit="mJ", method=told)
     if effort.sustained_s:
         yield _drift(medians, timing, line)
 
@@ -101,6 +109,25 @@ def started(one: Subject, taken: tuple[Start, ...], line: Result) -> Iterator[Re
                 else f"VmHWM and smaps_rollup {'of' if name.startswith('empty') else 'above'} the process with only the "
                 "runtime imported; median, least and most",
             )
+
+
+def _held(timing: Timing, processes: np.ndarray) -> str:
+    """Say how the time was taken."""
+    count, others = len(set(processes)), len(timing.windows[0].median_ms) - 1
+    held = f"{timing.clock}; {timing.held}; {len(timing.windows)} windows"
+    held += f" in {count} fresh processes" if count > 1 else ""
+    held += f", interleaved with {others} others"
+    loads = [window.load for window in timing.windows if window.load is not None]
+    if loads and max(loads) >= timing.effort.threads + OTHERS_LOAD:
+        held += f"; the machine was busy, load average up to {max(loads):.1f}"
+    return held + ("; the run broke off" if timing.lost else "")
+
+
+def _interval(processes: np.ndarray) -> str:
+    """Say what the value and its interval are."""
+    if len(set(processes)) < FEWEST_PROCESSES:
+        return "median of the windows' medians, 95 % by block bootstrap over windows"
+    return "median of the processes' medians, 95 % by Student's t over processes, or by block bootstrap over windows where wider"
 
 
 def _drift(medians: np.ndarray, timing: Timing, line: Result) -> Result:

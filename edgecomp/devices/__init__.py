@@ -38,6 +38,7 @@ class Effort:
 
     seconds:     least time of each file; MLPerf Tiny's rule is 10 s and 10 runs
     windows:     least number of windows, whose medians are compared
+    processes:   fresh processes that share them, where the device can start some; one where the run is sustained
     threads:     of the runtime
     delegate:    "default" is XNNPACK in LiteRT and the CPU provider in ONNX Runtime; "none" is LiteRT's own kernels
     sustained_s: instead of seconds: run one window a second for so long, to see drift and throttling
@@ -45,6 +46,7 @@ class Effort:
 
     seconds: float = 10.0
     windows: int = 10
+    processes: int = 5
     warmup: int = 5
     threads: int = 1
     delegate: str = "default"
@@ -61,7 +63,9 @@ class Window:
     median_ms: by file, over all of its runs in the window
     ms:        by file, its runs (thinned where there are very many)
     runs:      by file, how many they were
-    energy_uj: by file, for one run; empty where the device cannot tell
+    process:   which fresh process it ran in, from 0
+    load:      the system's load average then: 1 is this run itself; None where the device does not say
+    energy_uj: by file, for one run; 0 where its counter did not tick meanwhile, empty where the device cannot tell
     """
 
     at_s: float
@@ -72,6 +76,8 @@ class Window:
     temperature_c: float | None = None
     clock_khz: tuple[int, ...] = ()
     battery: Mapping[str, Any] | None = None
+    process: int = 0
+    load: float | None = None
 
 
 @dataclass(frozen=True)
@@ -237,20 +243,28 @@ def lines_to_timing(
     """Turn the events of a runner's latency job into a Timing; windows that came before the device was lost are kept."""
     runtimes: dict[str, str] = {}
     windows: list[Window] = []
-    held, why = "not pinned", ""
+    cpus: set[int | None] = set()
+    why = ""
     try:
         for event in events:
             if event["event"] == "loaded":
                 runtimes[event["name"]] = event["runtime"]
-            elif event["event"] == "planned" and event.get("cpu") is not None:
-                held = f"pinned to CPU {event['cpu']}"
+            elif event["event"] == "planned":
+                cpus.add(event.get("cpu"))
             elif event["event"] == "window":
                 windows.append(_window(event))
     except lost as error:
         if not windows:
             raise
         why = str(error)
-    return Timing(effort, tuple(windows), runtimes, clock, held, why)
+    return Timing(effort, tuple(windows), runtimes, clock, _held(cpus), why)
+
+
+def _held(cpus: set[int | None]) -> str:
+    """Say which CPUs the processes of a run were pinned to, one each."""
+    if None in cpus or not cpus:
+        return "not pinned"
+    return f"pinned to CPU {' or '.join(map(str, sorted(cpus)))}"
 
 
 def _window(event: Mapping[str, Any]) -> Window:
@@ -264,4 +278,6 @@ def _window(event: Mapping[str, Any]) -> Window:
         temperature_c=event.get("temperature_c"),
         clock_khz=tuple(event.get("clock_khz") or ()),
         battery=event.get("battery"),
+        process=event.get("process", 0),
+        load=event.get("load"),
     )

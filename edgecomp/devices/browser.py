@@ -38,7 +38,8 @@ OPEN_S = 300.0
 """How long `browser:open` waits for somebody to open the address."""
 START_S = 60.0
 """How long a Chromium of this machine may take to open the page."""
-MEMORY = "a page cannot read the memory of its process"
+MEMORY = "after the first answer: the runtime's WebAssembly heap, which holds the model too; and, of a Chromium of this machine, "
+MEMORY += "what the kernel counts of the page's process, memory shared with others in equal parts"
 
 
 class Browser:
@@ -107,8 +108,15 @@ class Browser:
     def _one_start(self, model: ModelFile, samples: int, threads: int) -> Start:
         job = self._job("start", threads, "default", samples) | {"seed": 0}
         job["model"] = {"file": "model", "form": self._form(model)}
-        (event,) = self._run(job, {"model": model.path})
-        return Start(event["cold_ms"], event["load_ms"], {}, MEMORY)
+        held, start = {}, {}
+        for start in self._run(job, {"model": model.path}):
+            held = {"page_heap_bytes": start["heap_bytes"], "page_process_bytes": self._process_bytes()}
+        held = {name: size for name, size in held.items() if size}
+        return Start(start["cold_ms"], start["load_ms"], held, MEMORY)
+
+    def _process_bytes(self) -> int | None:
+        """Return what the page's process holds as its machine counts it; None where that is not this one."""
+        return None
 
     def _form(self, model: ModelFile) -> str:
         if model.form not in self.forms:
@@ -163,6 +171,9 @@ class Headless(Browser):
         self._chromium.close()
         self._open(self.name)
         return self._one_start(model, samples, threads)
+
+    def _process_bytes(self) -> int | None:
+        return self._chromium.page_pss_bytes()
 
     def _run(self, job: dict[str, Any], files: Mapping[str, bytes | Path]) -> Iterator[dict[str, Any]]:
         return self.tab.run(job, files, self._chromium.check)

@@ -15,7 +15,17 @@ RUN = ("latency_p50", "latency_p90", "latency_p99", "latency_ratio", "energy", "
 """What comes out of a timed run; of a sustained one they stand by themselves."""
 COLUMNS = (
     *("latency_p50", "latency_p90", "latency_p99", "cold_start", "load", "peak_memory", "pss", "energy", "drift"),
-    *("app_peak_pss", "app_native_heap", "arena", "body", "front_end_tables", "listener", "npu_time"),
+    *(
+        "app_peak_pss",
+        "app_native_heap",
+        "page_heap",
+        "page_process_proportional",
+        "arena",
+        "body",
+        "front_end_tables",
+        "listener",
+        "npu_time",
+    ),
 )
 PARITY = (
     *("accuracy", "golden_difference"),
@@ -38,6 +48,8 @@ HEADS = {
     "golden_difference": "golden clips, largest difference",
     "app_peak_pss": "whole app, peak memory",
     "app_native_heap": "whole app, native heap",
+    "page_heap": "page, WebAssembly heap",
+    "page_process_proportional": "page's process, proportional memory",
     "arena": "tensor arena",
     "body": "int8 body",
     "front_end_tables": "front end’s tables",
