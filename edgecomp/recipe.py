@@ -195,6 +195,13 @@ class Deferral(Table):
     """A folder of recordings that are none of the task's, such as another task's: does it ask about them?"""
 
 
+class ReportTable(Table):
+    """What the report may hold."""
+
+    voices: bool = True
+    """Whether the sounds of forgotten clips go into the report and the bundle; in a clinic they are patients' voices."""
+
+
 class Recipe(Table):
     """What to learn: data, teacher, student, passes, gates; and what an app asks beside the recording."""
 
@@ -208,6 +215,7 @@ class Recipe(Table):
     gates: Gates = Gates()
     deferral: Deferral = Deferral()
     form: Form = Form()
+    report: ReportTable = ReportTable()
     distil: dict[str, Any] = {}
     prune: dict[str, Any] = {}
     finetune: dict[str, Any] = {}

@@ -110,10 +110,10 @@ def test_a_recording_in_pieces_gives_the_features_of_pythons_window(fit, start, 
     @given(
         length=st.integers(1, 3 * SAMPLES),
         cuts=st.lists(st.integers(0, 3 * SAMPLES), max_size=12),
-        shape=st.sampled_from(["noise", "silence", "plateau", "rising", "falling", "few levels", "full scale"]),
+        shape=st.sampled_from(["noise", "silence", "one loudness", "rising", "falling", "few levels", "full scale"]),
         seed=st.integers(0, 9),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40, deadline=None, derandomize=True)
     def check(length, cuts, shape, seed):
         wave = shaped(length, shape, seed)
         found = window.Fit(SAMPLES, fit, RATE)
@@ -132,7 +132,7 @@ def shaped(length: int, shape: str, seed: int) -> np.ndarray:
     made = {
         "noise": noise,
         "silence": np.zeros(length),
-        "plateau": np.full(length, 700),
+        "one loudness": random.choice([-700, 700], length),
         "rising": noise * ramp,
         "falling": noise * (1 - ramp),
         "few levels": random.integers(-1, 2, length) * 900,
@@ -177,7 +177,7 @@ def test_live_listening_hears_what_python_hears_however_the_stream_is_cut(hop, s
         hold=st.integers(1, 3),
         gap=st.none() | st.integers(0, 8 * SAMPLES),
     )
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20, deadline=None, derandomize=True)
     def check(seed, cuts, pool, hold, gap):
         nonlocal changes
         wave = (32767 * np.concatenate(list(sounds(8, SAMPLES, seed=seed)))).astype(np.int16)
@@ -227,7 +227,7 @@ def test_a_ring_counts_every_lost_sample_and_gives_the_others_in_order(start):
         begun=st.sampled_from([0, WRAP - 70, WRAP - 1]),
         steps=st.lists(st.tuples(st.booleans(), st.integers(0, 130)), max_size=60),
     )
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200, deadline=None, derandomize=True)
     def check(capacity, begun, steps):
         assert streams.ring(capacity, begun=begun)
         written, read, expected = 0, 0, 0

@@ -314,6 +314,9 @@ max_risk = 0.05          # it leaves clips to the teacher, so that at most this 
 # teacher_call_cost = 0.40   # what a question to the teacher costs, and a local answer: the report then says what pays
 # local_call_cost = 0.001
 
+[report]
+voices = true            # false: forgotten clips are listed without their sounds, which are people's voices
+
 # What an app asks before it records; kept beside the result on the device, and never heard by the model. In docs/embedding.md.
 # [[form.questions]]
 # id = "fever"

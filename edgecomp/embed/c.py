@@ -54,6 +54,8 @@ FEATURE_TOLERANCE = 1e-3
 def files(facts: Facts) -> dict[str, str | bytes]:
     """Return the C module of one version and the header that selects it.
 
+    It states no questions of a form (rule 9): a board without a screen asks nobody, and no answer would change a decision.
+
     raises: BundleError where the bundle has no int8 TFLite file; a microcontroller runs no other. GateError where its body
             on int8 features answers the golden clips otherwise than the bundle
     """
