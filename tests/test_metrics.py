@@ -116,7 +116,7 @@ def test_auroc_without_two_classes_is_refused(labels):
 
 @pytest.mark.parametrize("freedom", [1, 2, 5, 30, 500])
 def test_students_t_is_scipys(freedom):
-    assert metrics._student_t(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
+    assert metrics.student_t(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-4)
 
 
 def test_brier_is_twice_sklearns_for_two_classes():
