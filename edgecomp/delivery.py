@@ -144,7 +144,9 @@ def _facts(proof: Proof, shipped: Mapping[str, Artifact], asking: Mapping[str, A
         "deferral": {"rule": asking["rule"]} | {field.name: asking[field.name] for field in fields(Threshold)},
         "preprocessing": {
             "sample_rate": source_hz or recipe.data.sample_rate,
-            "samples": source_samples(recipe.data.samples, recipe.data.sample_rate, source_hz or recipe.data.sample_rate),
+            "samples": source_samples(
+                recipe.data.samples, recipe.data.sample_rate, source_hz or recipe.data.sample_rate
+            ),
             "channels": 1,
             "fit": recipe.data.fit,
             "pad": "zeros on both sides",

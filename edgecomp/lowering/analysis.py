@@ -222,4 +222,3 @@ def _kept_rows(size: int, residues: int, used: Iterable[int]) -> np.ndarray:
 
 def _whole_vectors(columns: int) -> int:
     return 8 * math.ceil(columns / 8)  # a vector of AVX, or two of NEON
-

@@ -72,7 +72,8 @@ def cut_bundle(folder: Path, facts: Mapping[str, Any]) -> FeatureBody:
     """Cut the body out of a bundle's TFLite file; the front end's settings come from the trail.
 
     facts:  bundle.json
-    raises: BundleError where there is no int8 TFLite file, it takes a source of another rate, or its trail does not say how its front end was built
+    raises: BundleError where there is no int8 TFLite file, it takes a source of another rate, or its trail does not say how its
+            front end was built
     """
     model = facts["models"].get("tflite")
     if model is None:

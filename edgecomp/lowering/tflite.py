@@ -97,7 +97,9 @@ def _front_end(graph, waveform, analysis: Analysis):
     for name in ("front/real", "front/imaginary"):
         part = _dense(graph, name, rows, stored[f"{name}_table"])
         squares.append(_binary(graph, "MUL", f"{name}_squared", part, part))
-    power = _reshape(graph, _binary(graph, "ADD", "front/power", *squares), "front/bins", (frames, half * analysis.kept))
+    power = _reshape(
+        graph, _binary(graph, "ADD", "front/power", *squares), "front/bins", (frames, half * analysis.kept)
+    )
     by_band = stored["front/mel_f16"]
     wide = graph.op("DEQUANTIZE", [by_band], graph.tensor("front/mel_table", by_band.shape), "DequantizeOptions")
     floor = graph.constant("front/floor", np.full(analysis.mels, FLOOR, np.float32))

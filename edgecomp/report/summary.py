@@ -173,8 +173,9 @@ def _heard_at(student: dict[str, Any]) -> list[tuple[str, str]]:
     source, own = student.get("source_hz"), (student.get("front_end") or {}).get("sample_rate")
     if source is None:
         return []
-    told = f"{source:,} Hz, resampled inside the file; it learnt at {own:,} Hz. Every figure of a file is of clips at {source:,} Hz"
-    return [("Hears at", f"{told}, and torch was asked about the same clips, its front end computed the plain way")]
+    told = f"{source:,} Hz, resampled inside the file; it learnt at {own:,} Hz"
+    how = "Files and torch (its front end computed the plain way) were asked about the clips at that rate, the teacher at its own"
+    return [("Hears at", f"{told}. {how}")]
 
 
 def opening(report: dict[str, Any]) -> str:
