@@ -11,8 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from distillation_telling import earned
+
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
+RESULTS = ROOT / "benchmarks" / "results"
 TASKS = ("keywords", "wakewords", "digits", "sounds", "cough")
 BEGIN, END = "<!-- results: written by benchmarks/cards.py -->", "<!-- end of results -->"
 
@@ -34,7 +37,7 @@ def main() -> None:
         if (report := newest_report(Path(given.build) / "bundles", f"{task}-{given.target}"))
     }
     for task, report in found.items():
-        put(MODELS / task / "README.md", results(report) + left_out(task))
+        put(MODELS / task / "README.md", results(report) + left_out(task) + earned(task, RESULTS))
     put(ROOT / "README.md", overview(found))
 
 
@@ -132,7 +135,7 @@ def results(report: dict) -> str:
 
 def left_out(task: str) -> str:
     """Return the table of benchmarks/leave_one_out.py for a task that it was run for, or nothing."""
-    file = ROOT / "benchmarks" / "results" / f"leave-one-out-{task}.jsonl"
+    file = RESULTS / f"leave-one-out-{task}.jsonl"
     if not file.exists():
         return ""
     *folds, mean = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -142,8 +145,7 @@ def left_out(task: str) -> str:
     return (
         "\n\n**Leave one subject out.** Accuracy on a subject who was never heard; teacher and student are trained anew "
         f"for each, another subject is the validation; seed {mean['seed']}; with the former front end; "
-        "written by `benchmarks/leave_one_out.py`.\n\n"
-        + _table(("who was left out", "clips", *stages), rows)
+        "written by `benchmarks/leave_one_out.py`.\n\n" + _table(("who was left out", "clips", *stages), rows)
     )
 
 

@@ -1,30 +1,33 @@
 """Does the teacher earn its place? The same student and the same CPU time: labels alone against the teacher's answers.
 
     python benchmarks/distillation.py wakewords --labelled 0.1
-    python benchmarks/distillation.py sounds --labelled 1 --seeds 5 --jobs 2
+    python benchmarks/distillation.py sounds --moments 1 --label-weight 0.5 --seeds 8
 
 Of the training clips, a share has labels; the teacher can be asked about all of them. The labels' arm learns from the
-labelled clips alone, for as long as the teacher's arm takes to ask about every view and to train; the teacher's arm learns
-from the answers alone where labels are scarce, and as the recipe says where every clip has one. Both arms see seeded views,
-keep their best epoch by validation, and are judged once on the test split. Time is CPU time of one thread, so that a busy
-machine favours neither. Rows go to stdout as JSON lines; the last one is the difference with its 95 % interval (Student's t
-over seeds: each seed draws the labelled clips anew and trains both arms).
+labelled clips alone, for as long as the teacher's arm takes to ask and to train; the teacher's arm learns from the answers
+alone where labels are scarce, and as the recipe says where every clip has one. Asking is asking about every view; or, where
+the recipe has the teacher speak of windows alone ([distil] moments = 1), asking about the training clips once and fitting
+the heads that answer. Both arms see the same seeded views, keep their best epoch by validation, and are judged once on the
+test split. Time is CPU time of one thread, so that a busy machine favours neither. Rows go to stdout as JSON lines; the last
+one is the difference with its 95 % interval (Student's t over seeds: each seed draws the labelled clips anew and trains
+both arms).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Student's t, two-sided 95 %, by the number of seeds (degrees of freedom + 1)."""
+from distillation_telling import T_95, summary
+
+INVERSE_TEMPERATURES = tuple(1.05**power for power in range(-40, 41))
+"""What logits are multiplied by: the one with the least log loss on validation is taken."""
 ASKED = 64
 """Training clips that the teacher is asked to find out its CPU time for one answer."""
 
@@ -41,32 +44,22 @@ def main() -> None:
     ask.add_argument(
         "--mix", type=float, help="share of the views that are mixed with another clip; the recipe's by default"
     )
+    ask.add_argument("--moments", type=float, help="share of the teacher's part given window by window; the recipe's")
+    ask.add_argument("--label-weight", type=float, help="of the teacher's arm; the recipe's by default")
+    ask.add_argument("--widths", type=int, nargs="+", help="of the student; the recipe's by default")
     ask.add_argument("--seeds", type=int, default=5, choices=sorted(T_95))
+    ask.add_argument("--first-seed", type=int, default=0, help="seeds are counted from here")
     ask.add_argument("--build", type=Path, default=Path("build"))
     ask.add_argument("--jobs", type=int, default=1)
     given = ask.parse_args()
-    _task(given).view_answers()  # once, before the arms share it
-    with ProcessPoolExecutor(given.jobs) as pool:
+    task = _task(given)
+    asking_s = _asking_s(given, task)
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
         rows = []
-        for row in pool.map(_both_arms, [given] * given.seeds, range(given.seeds)):
+        for row in pool.map(_both_arms, [given] * given.seeds, [asking_s] * given.seeds, _seeds(given)):
             rows.append(row)
             print(json.dumps(row), flush=True)
-    gains = [row["teacher"]["test_accuracy"] - row["labels"]["test_accuracy"] for row in rows]
-    margin = T_95[len(gains)] * statistics.stdev(gains) / math.sqrt(len(gains))
-    mean = statistics.mean(gains)
-    print(
-        json.dumps(
-            {
-                "recipe": given.recipe,
-                "labelled": given.labelled,
-                "seeds": len(gains),
-                "difference": mean,
-                "low": mean - margin,
-                "high": mean + margin,
-                "method": "teacher minus labels, test accuracy, equal CPU time, Student's t over seeds",
-            }
-        )
-    )
+    print(json.dumps(summary(rows)))
 
 
 def _task(given: argparse.Namespace):
@@ -79,6 +72,46 @@ def _task(given: argparse.Namespace):
     changed = {name: value for name, value in changed.items() if value is not None}
     recipe = recipe.model_copy(update={"augment": recipe.augment.model_copy(update=changed)})
     return load_task(recipe, Store(given.build))
+
+
+def _seeds(given: argparse.Namespace) -> range:
+    return range(given.first_seed, given.first_seed + given.seeds)
+
+
+def _passes(given: argparse.Namespace, task):
+    """Return the passes that build and teach the student."""
+    from edgecomp.plan import plan
+    from edgecomp.shipped import shipped
+    from edgecomp.target import read_target
+
+    chosen = plan(task.recipe, read_target("host", shipped("targets")))
+    build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
+    build_pass = replace(build_pass, widths=tuple(given.widths or build_pass.widths))
+    changed = {name: getattr(given, name) for name in ("epochs", "moments", "label_weight")}
+    return build_pass, replace(learn, **{name: value for name, value in changed.items() if value is not None})
+
+
+def _asking_s(given: argparse.Namespace, task) -> float:
+    """Return the CPU seconds that all of the teacher's answers cost, and leave them in the store for both arms to share."""
+    from edgecomp.store import Store
+
+    moments = _passes(given, task)[1].moments
+    seconds = 0.0
+    if moments < 1:
+        task.view_answers()
+        clips = task.waveforms("train")[:ASKED]
+        start = time.process_time()
+        task.teacher.probabilities(clips)
+        seconds += (time.process_time() - start) / len(clips) * len(task.views)
+    if moments > 0:
+        task.view_moments()
+        with tempfile.TemporaryDirectory() as folder:  # where nothing is known yet but the teacher itself
+            fresh = replace(task, store=Store(Path(folder)), known=task.teacher)
+            fresh.waveforms("train")
+            start = time.process_time()
+            fresh.view_moments()
+            seconds += time.process_time() - start
+    return seconds
 
 
 def _labelled(task, share: float, seed: int):
@@ -96,22 +129,13 @@ def _labelled(task, share: float, seed: int):
     return replace(task, dataset=replace(task.dataset, clips=clips), known=task.teacher)
 
 
-def _both_arms(given: argparse.Namespace, seed: int) -> dict:
+def _both_arms(given: argparse.Namespace, asking_s: float, seed: int) -> dict:
     import torch
-
-    from edgecomp.plan import plan
-    from edgecomp.shipped import shipped
-    from edgecomp.target import read_target
 
     torch.set_num_threads(1)
     task = _task(given)
-    chosen = plan(task.recipe, read_target("host", shipped("targets")))
-    build_pass, learn = next(stage for stage in chosen.stages if stage.name == "distilled").passes
-    learn = replace(learn, epochs=given.epochs or learn.epochs)
-    clips = task.waveforms("train")[:ASKED]
-    start = time.process_time()
-    task.teacher.probabilities(clips)
-    asking_s = (time.process_time() - start) / len(clips) * len(task.views)
+    build_pass, learn = _passes(given, task)
+    _train(build_pass, replace(learn, epochs=1, label_weight=1.0), task, seed)  # what is computed once is no arm's time
     taught, training_s = _train(
         build_pass, learn if given.labelled == 1 else replace(learn, label_weight=0.0), task, seed
     )
@@ -126,6 +150,9 @@ def _both_arms(given: argparse.Namespace, seed: int) -> dict:
         "clips": len(task.targets("train")),
         "seed": seed,
         "views": len(task.views),
+        "widths": build_pass.widths,
+        "moments": learn.moments,
+        "label_weight": learn.label_weight,
         "teacher": {
             **taught,
             "epochs": learn.epochs,
@@ -137,6 +164,7 @@ def _both_arms(given: argparse.Namespace, seed: int) -> dict:
 
 
 def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
+    import numpy as np
     import torch
 
     from edgecomp.passes import Run
@@ -150,15 +178,30 @@ def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
         model = learn(build_pass(None, Run(task, seed, places[0])), Run(task, seed, places[1]))
         seconds = time.process_time() - start
         student = load_student(model.path)
-    features = torch.from_numpy(task.features("test", student.config.front_end))
-    with torch.inference_mode():
-        logits = student.body((features - student.front_end.mean) / student.front_end.std)
-    accuracy = float((logits.argmax(1).numpy() == task.targets("test")).mean())
+    logits = {split: _logits(student, task, split) for split in ("validation", "test")}
+    losses = {split: _loss_at(logits[split], torch.from_numpy(np.array(task.targets(split)))) for split in logits}
+    inverse = min(INVERSE_TEMPERATURES, key=losses["validation"])
     return {
-        "test_accuracy": accuracy,
+        "test_accuracy": float((logits["test"].argmax(1).numpy() == task.targets("test")).mean()),
+        "test_log_loss": losses["test"](inverse),
         "validation_accuracy": model.trail[-1].facts["validation_accuracy"],
         "best_epoch": model.trail[-1].facts["best_epoch"],
     }, seconds
+
+
+def _logits(student, task, split: str):
+    import torch
+
+    features = torch.from_numpy(task.features(split, student.config.front_end))
+    with torch.inference_mode():
+        return student.body((features - student.front_end.mean) / student.front_end.std)
+
+
+def _loss_at(logits, targets):
+    """Return a function from an inverse temperature to the mean log loss in nats."""
+    from torch.nn.functional import cross_entropy
+
+    return lambda inverse: cross_entropy(logits * inverse, targets).item()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from edgecomp import evaluate
 from edgecomp.bundle import read_bundle
 from edgecomp.cases import asker
 from edgecomp.data.audio import load_clip
+from edgecomp.devices import ModelFile
 from edgecomp.errors import BundleError, PlanError
 from edgecomp.evaluate import as_source, source_of, source_waveforms
 from edgecomp.lowering.analysis import analysis_of
@@ -208,7 +209,7 @@ def test_the_limit_counts_the_front_end_that_the_file_has(bundle, tmp_path):
     made = analysis_of(FrontEnd(**opened.facts["trail"]["tflite"][0]["settings"]["front_end"]), SOURCE_HZ)
     assert front.macs == {"float32": made.macs}
     assert front.bytes == made.table_bytes + 4 * (made.samples + made.frames * made.mels)
-    whole = benches.ModelFile("whole", bundle / "model.tflite", "tflite")
+    whole = ModelFile("whole", bundle / "model.tflite", "tflite")
     alone = front_end_file(opened, whole, tmp_path).path
     assert made.table_bytes < alone.stat().st_size < made.table_bytes + 20_000
 

@@ -81,6 +81,7 @@ class Learning:
     epochs: int = 60
     label_weight: float = 0.1
     temperature: float = 2.0
+    moments: float = 0.0
     batch: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 2e-3
@@ -90,7 +91,7 @@ class Learning:
     @property
     def objective(self) -> Objective:
         """Return what the student is pulled towards."""
-        return Objective(self.label_weight, self.temperature)
+        return Objective(self.label_weight, self.temperature, self.moments)
 
     @property
     def schedule(self) -> Schedule:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from edgecomp.errors import TeacherError
 from edgecomp.progress import track
 from edgecomp.store import Store
 from edgecomp.teachers import Deployed
+
+if TYPE_CHECKING:
+    from edgecomp.data.manifest import Dataset
+    from edgecomp.teachers.moments import Moments
 
 Session = Callable[[np.ndarray], np.ndarray]
 """One clip or window (samples,) float32 → its answer (outputs,) float32."""
@@ -30,7 +35,8 @@ CHUNK = 128
 class FileTeacher:
     """A teacher that answers by running a model file; the answers do not depend on what is asked beside them.
 
-    open: opens one more session on the file; sessions are not shared between threads
+    open:        opens one more session on the file; sessions are not shared between threads
+    ask_moments: where a head was fitted: gives the answers to every window of a data set's training clips
     """
 
     name: str
@@ -41,6 +47,7 @@ class FileTeacher:
     format: str
     bytes: int
     open: Callable[[], Session]
+    ask_moments: Callable[[Dataset, Store], Moments] | None = None
 
     def probabilities(self, waveforms: np.ndarray) -> np.ndarray:
         """Return the classes' probabilities, (n, samples) float32 → (n, classes) float32; rows sum to 1.
@@ -91,7 +98,8 @@ def checked_probabilities(answers: np.ndarray, labels: tuple[str, ...], where: o
             f"the teacher gives {answers.shape[-1]} outputs for {len(labels)} labels",
             where=where,
             fix=f"set head = true under [teacher] to fit a head for {', '.join(labels)}, "
-            "or give labels under [data] in the order of the model's outputs",
+            "or give labels under [data] in the order of the model's outputs; a model that gives bare class numbers "
+            "may answer 1 for its label and 0 for every other",
         )
     if not np.isfinite(answers).all():
         bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))
