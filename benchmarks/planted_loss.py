@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,18 @@ def _rows(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for harm, count in (("removed", given.removed), ("noise", given.noise), ("none", given.unharmed)):
         for seed in range(given.first, given.first + count):
             wanted = Wanted(harm, seed, epochs, given.keep)
-            student = _student(given.build / "planted-students", lesson, config, learn, wanted)
+            folder = given.build / "planted-students"
+
+            def answers(asked: Any, folder: Path = folder, wanted: Wanted = wanted) -> Any:
+                return _answers(asked, folder, wanted, lambda: _student(folder, lesson, config, learn, wanted))
+
             row = {"harm": harm, "seed": seed, "epochs": epochs}
-            row |= _audited(task, student, "" if harm == "none" else f"{COLUMN}: {lesson.accent(seed)}")
+            row |= _audited(_table(task, answers(task)), "" if harm == "none" else f"{COLUMN}: {lesson.accent(seed)}")
             if harm == "none":
                 row |= {"on_fresh_clips": {}, "falsely_lost": []}
             if harm == "none" and row["lost"]:
                 fresh = fresh or _fresh(task)
-                again = {one.slice: one.difference.value for one in _table(fresh, student).rows}
+                again = {one.slice: one.difference.value for one in _table(fresh, answers(fresh)).rows}
                 row["on_fresh_clips"] = {name: again.get(name) for name in row["lost"]}
                 margin = task.recipe.gates.max_slice_loss
                 row["falsely_lost"] = [name for name in row["lost"] if not (again.get(name) or 0.0) < -margin]
@@ -104,8 +108,24 @@ def _student(folder: Path, lesson: Lesson, config: Any, learn: Any, wanted: Want
     return student.eval()
 
 
-def _audited(task: Any, student: Any, planted: str) -> dict[str, Any]:
-    table = _table(task, student)
+def _answers(task: Any, folder: Path, wanted: Wanted, student: Callable[[], Any]) -> Any:
+    """Return a student's probabilities on a task's test split, (n, classes), from the folder or asked now."""
+    import numpy as np
+    import torch
+
+    from edgecomp.students.ending import PLAIN
+
+    file = folder / f"{wanted.name}-{task.dataset.of('test').fingerprint[:12]}.npy"
+    if not file.exists():
+        made = student()
+        features = torch.from_numpy(task.features("test", made.config.front_end))
+        with torch.inference_mode():
+            given, _ = PLAIN(made.body((features - made.front_end.mean) / made.front_end.std).numpy())
+        np.save(file, given)
+    return np.load(file)
+
+
+def _audited(table: Any, planted: str) -> dict[str, Any]:
     below = [row for row in table.rows if row.kind != "all"]
     group = next(row for row in below if row.kind == "group")
     mine = next((row for row in below if row.slice == planted), None)
@@ -121,19 +141,15 @@ def _audited(task: Any, student: Any, planted: str) -> dict[str, Any]:
     }
 
 
-def _table(task: Any, student: Any) -> Any:
+def _table(task: Any, probabilities: Any) -> Any:
     """Return the audit's slices on a task's test split."""
     import numpy as np
-    import torch
 
     from edgecomp.appraisal import TEACHER, Case, slice_table
     from edgecomp.cases import lengths
     from edgecomp.students.ending import PLAIN
 
     test = task.dataset.of("test")
-    features = torch.from_numpy(task.features("test", student.config.front_end))
-    with torch.inference_mode():
-        probabilities, unsure = PLAIN(student.body((features - student.front_end.mean) / student.front_end.std).numpy())
     case = Case(
         labels=test.labels,
         clips=test.clips,
@@ -143,7 +159,7 @@ def _table(task: Any, student: Any) -> Any:
         sample_rate=test.sample_rate,
         answers={TEACHER: task.answers("test"), "student": probabilities},
         shipped="student",
-        uncertainty=unsure,
+        uncertainty=1 - probabilities.max(axis=1),
         ending=PLAIN,
         train_counts=np.ones(len(test.labels)),  # all labels are equally frequent here
     )

@@ -114,7 +114,9 @@ def slice_table(case: Case, margin: float) -> SliceTable:
         scores = {
             model: given[:, case.positive] for model, given in case.answers.items() if not gives_labels_only(given)
         }
-    answers = Answers(case.decided, case.targets, case.subjects, case.positive, scores)
+    places = np.arange(len(case.targets))
+    sureness = {model: given[places, case.targets] for model, given in case.answers.items()}
+    answers = Answers(case.decided, case.targets, case.subjects, case.positive, scores, sureness)
     return audit_slices(answers, case.slices, shipped=case.shipped, margin=margin)
 
 

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +21,13 @@ from edgecomp.bundle import Bundle
 from edgecomp.embed import embed
 from edgecomp.embed.facts import read_facts
 
+if TYPE_CHECKING:
+    from edgecomp.lowering.feature_body import FeatureBody
+
 ARM64 = Path(os.environ.get("EDGECOMP_ARM64", Path(__file__).parents[1] / "build"))
 """The build folder in which `edgecomp devices prepare arm64` has put it; tests/test_arm64.py looks there too."""
+RunBody = Callable[["FeatureBody", np.ndarray], np.ndarray]
+"""A body and stored features (n, frames × mels) int8 → stored logits (n, labels) int8."""
 PIECE = 3000
 """Samples in the longest piece that a recording is cut into."""
 
@@ -131,15 +137,27 @@ def python_on_arm64(bundle: Bundle, clips: Sequence[Path], work: Path) -> Said:
 
 
 def c_with_tflm(bundle: Bundle, clips: Sequence[Path], work: Path) -> Said:
-    """Ask the generated C, compiled here, for recordings in pieces; its int8 body runs in TensorFlow Lite Micro."""
-    import soundfile
-
+    """Ask the generated C for recordings in pieces, with its int8 body in TensorFlow Lite Micro."""
     from edgecomp.devices import _mcu_tools
-    from edgecomp.lowering.feature_body import cut_bundle
-    from tests.c_streams import Streams, build
 
     if _mcu_tools.version("tflite-micro") is None:
         raise Absent("TensorFlow Lite Micro is not installed (edgecomp[mcu])")
+    return _through_c(bundle, clips, work, _mcu_tools.run_body)
+
+
+def c_with_litert(bundle: Bundle, clips: Sequence[Path], work: Path) -> Said:
+    """Ask the generated C for recordings in pieces, with its int8 body in LiteRT, whose rounding is the bundle's own."""
+    from edgecomp.lowering.feature_body import run_part
+
+    return _through_c(bundle, clips, work, lambda body, features: run_part(body.content, features))
+
+
+def _through_c(bundle: Bundle, clips: Sequence[Path], work: Path, run_body: RunBody) -> Said:
+    import soundfile
+
+    from edgecomp.lowering.feature_body import cut_bundle
+    from tests.c_streams import Streams, build
+
     body = cut_bundle(bundle.folder, bundle.facts)
     facts, front_end, random = read_facts(bundle), body.front_end, np.random.default_rng(0)
     heard = []
@@ -149,7 +167,7 @@ def c_with_tflm(bundle: Bundle, clips: Sequence[Path], work: Path) -> Said:
             assert rate == facts.sample_rate, "nothing resamples in C"
             pieces = np.split(wave, np.cumsum(random.integers(1, PIECE, len(wave) // 200 + 1)).clip(max=len(wave)))
             heard.append(streams.recording(pieces))
-        told = [streams.decide(logits) for logits in _mcu_tools.run_body(body, np.stack(heard))]
+        told = [streams.decide(logits) for logits in run_body(body, np.stack(heard))]
     figures = np.array([[*one.probabilities, one.uncertainty] for one in told], np.float64)
     return Said(figures, tuple(one.best_guess for one in told), tuple(one.label is None for one in told))
 
@@ -158,7 +176,8 @@ PLACES = {
     "Kotlin on the JVM": kotlin_on_the_jvm,
     "page in Chromium": page_in_chromium,
     "Python on arm64": python_on_arm64,
-    "C with TFLM": c_with_tflm,
+    "C, its body in LiteRT": c_with_litert,
+    "C, its body in TFLM": c_with_tflm,
 }
 
 

@@ -93,17 +93,19 @@ def write_bundle_of(
     *,
     ending: Ending = PLAIN,
     weight_bits: int = 8,
+    features: bool = False,
     **told: object,
 ) -> Path:
     """Write a student's whole int8 bundle.
 
     seen:   (n, samples) waveforms that give the scales; None for made sounds
+    features: whether the first layer reads int8 too, as in a bundle for a microcontroller
     golden: (n, samples) waveforms
     told:   what bundle.json says otherwise than a small bundle's
     """
     models = folder.parent / f"{folder.name}-models"
     models.mkdir(parents=True, exist_ok=True)
-    held = None if seen is None else scales(student, seen, weight_bits=weight_bits)
+    held = None if seen is None else scales(student, seen, weight_bits=weight_bits, features=features)
     made = {}
     for name in runtimes():
         runtime = import_runtime(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -65,17 +66,26 @@ def trained_student(waves: np.ndarray, targets: np.ndarray) -> Student:
     return student.eval()
 
 
-def write_digits_bundle(folder: Path) -> Path:
-    """Train the student and write its whole int8 bundle, whose golden clips are from the training split."""
+@cache
+def _student() -> tuple[Student, np.ndarray]:
     files, targets = clips_of("train")
     waves = heard(files)
-    student = trained_student(waves, targets)
+    return trained_student(waves, targets), waves
+
+
+def write_digits_bundle(folder: Path, *, features: bool = False) -> Path:
+    """Train the student, once in a process, and write its whole int8 bundle, whose golden clips are from the training split.
+
+    features: in int8 too, as a bundle for a microcontroller has them; otherwise the first layer is float, as on phones
+    """
+    student, waves = _student()
     return write_bundle_of(
         student,
         folder,
         waves[::20],
         waves[7::200],
         weight_bits=7,
+        features=features,
         name="digits",
         summary="Spoken digits",
         labels=list(LABELS),

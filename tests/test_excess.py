@@ -69,7 +69,21 @@ def test_a_slice_that_was_harmed_stands_before_one_that_is_hard_for_any_student(
     assert rows[0].beyond is None and rows[1].beyond.value == pytest.approx(-0.12, abs=0.04)
 
 
-def test_slices_say_whom_or_what_part_or_only_which_clips():
-    assert [about(kind) for kind in ("class", "group", "rare classes")] == ["whom"] * 3
+def test_probabilities_tell_a_harm_that_decisions_hardly_show():
+    random, n = np.random.default_rng(6), 1200
+    harmed, targets = np.arange(n) < 200, np.zeros(n, int)
+    sure = {"teacher": np.full(n, 0.95), "int8": 0.9 - 0.15 * harmed + 0.05 * random.standard_normal(n)}
+    decided = {name: (given < 0.6).astype(int) for name, given in sure.items()}  # nearly all of them right
+    slices = [Slice("all clips", "all", np.ones(n, bool)), Slice("accent: gb", "group", harmed)]
+    plain, told = (
+        audit_slices(Answers(decided, targets, sureness=given), slices, shipped="int8", margin=0.03).rows[1].beyond
+        for given in (None, sure)
+    )
+    assert told.high < -0.13 < plain.value <= 0
+    assert told.value == pytest.approx(-0.15, abs=0.01)
+
+
+def test_slices_say_whom_or_what_or_which_part_or_only_which_clips():
+    assert [about(kind) for kind in ("all", "group", "class", "rare classes")] == ["whom"] * 2 + ["what"] * 2
     assert [about(kind) for kind in ("class × group", "subject")] == ["parts"] * 2
     assert [about(kind) for kind in ("teacher unsure", "length", "loudness")] == ["clips"] * 3

@@ -1,5 +1,6 @@
 """The comparison with peers: how scripts are read and run, and how rows become a table and aims."""
 
+import importlib
 import json
 import re
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import peers_inputs, peers_making, peers_sessions, peers_telling
+from edgecomp import measure
 from edgecomp.artifact import content_hash
 from edgecomp.store import Store
 from tests.shared_data import shared_data
@@ -291,6 +293,19 @@ def test_edgecomp_s_own_peer_starts_from_the_teacher_and_leaves_it_as_it_was(tmp
     assert (made.error, made.install_bytes) == ("", 2) and made.script_s > 0
     assert peers_making.model_of(tmp_path / "task" / "edgecomp").read_text() == "made\n"
     assert [file.name for file in seed.iterdir()] == ["teacher"], "the next run would find the student there"
+
+
+def test_both_clocks_are_told_of_all_runs_and_of_those_right_after_the_other_models(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(peers_making.__file__).parent))
+    clocks = importlib.import_module("clocks")
+    taken = np.array([[[4.0, 3.0], [2.0, 1.0], [2.0, 1.0]]] * 5)
+    told = clocks.told(measure._latency(taken, 0.1, None, 2, 0), 2.0)
+    assert told == {
+        "wall_ms_per_second": 1.0,
+        "cpu_ms_per_second": 0.5,
+        "wall_after_others_ms_per_second": 2.0,
+        "cpu_after_others_ms_per_second": 1.5,
+    }
 
 
 def test_edgecomp_s_rows_have_no_minutes_of_a_compile_that_failed():

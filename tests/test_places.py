@@ -9,6 +9,8 @@ import pytest
 
 from edgecomp import bench
 from edgecomp.bench import places as asked
+from edgecomp.bench.answers import whole_split_lines
+from edgecomp.bench.run import line_of
 from edgecomp.bundle import FLOAT_ANSWERS, read_bundle
 from edgecomp.devices import Answers, BrokenOffError, devices, open_device
 from edgecomp.errors import BundleError, DeviceError
@@ -180,7 +182,8 @@ def test_of_two_bundles_the_one_that_does_not_run_there_is_told_and_the_other_is
     (skipped,) = [row for row in rows if row.name == "skipped"]
     assert skipped.bundle == "sounds" and "int8" in skipped.method
     there = _of(rows, "mcu")
-    assert "by LiteRT's own kernels instead of XNNPACK" in there["largest_difference_host"].method
+    (why,) = [why for why, where in field_parity.differences(rows) if "tflite, int8 on mcu" in where[0]]
+    assert "the first layer runs in int8 too" in why
     assert there["agreement"].bundle == "small" and there["agreement"].value >= 0.75, "random weights tip easily"
 
 
@@ -213,6 +216,27 @@ def test_a_skip_is_forgotten_once_the_place_was_asked(in_float, monkeypatch, tmp
     assert not [line for line in field_parity.matrix([*rows, *moved])["lines"] if line["why"]]
 
 
+def test_thinned_clips_are_evenly_spaced_and_no_more_than_there_are(in_float):
+    given = bench.WholeSplit(CLIPS, np.arange(12)).thinned(6)
+    assert given.rows.tolist() == [0, 2, 4, 7, 9, 11] and np.array_equal(given.clips, CLIPS[given.rows])
+    assert given.thinned(6) is given and given.name == "6 clips, evenly spaced in the test split"
+    assert given.of(np.arange(12)).tolist() == given.targets.tolist() == given.rows.tolist()
+
+
+@pytest.mark.parametrize(("turned", "verdict"), [(0, None), (5, None), (40, False)])
+def test_some_clips_of_a_split_break_the_agreement_only_beyond_chance(in_float, turned, verdict):
+    answers, rows = bench.float_answers(read_bundle(in_float)), np.tile(np.arange(12), 30)
+    given = bench.WholeSplit(CLIPS[rows], answers[rows].argmax(1), rows)
+    said = given.of(answers).copy()
+    said[:turned] = np.roll(said[:turned], 1, axis=1)
+    with open_device("host") as host:
+        one = bench.subjects([in_float], host, "tflite")[0]
+        line = line_of(one, host, "2026-01-01T00:00:00+00:00", "a run")
+    told = Answers(said, np.zeros(360, np.float32), "a runtime 1")
+    rows = {row.name: row for row in whole_split_lines(one, given, told, line)}
+    assert rows["agreement"].value == (360 - turned) / 360 and rows["agreement"].within() is verdict
+
+
 def test_the_places_are_kinds_of_devices_and_the_host_is_the_first():
     assert bench.PLACES[0] == "host" and {name.partition(":")[0] for name in bench.PLACES} <= set(devices())
 
@@ -232,7 +256,7 @@ def test_the_command_appends_its_lines_shows_them_and_fails_where_a_bound_is_bro
     text = page.read_text()
     assert "Does every place answer alike?" in text and "✕ broken" in text and "x86 Fake" in text
     told = call("report", tmp_path / "all.jsonl", "--markdown").out
-    assert "| x86 Fake (emulated) (emulated)" in told and "| NO |" in told
+    assert "| x86 Fake (emulated), ONNX Runtime " in told and "| NO |" in told
 
 
 def test_an_unknown_place_is_refused_before_anything_is_asked(in_float, tmp_path):

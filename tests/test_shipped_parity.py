@@ -1,7 +1,7 @@
 """The same 200 real recordings through everything that ships: the same decisions, within the bundle's stated tolerance.
 
-Kotlin on the JVM, the page in Chromium, Python on an emulated Cortex-A53, and C with TensorFlow Lite Micro, each the files that
-`edgecomp embed` and `edgecomp serve-demo` write, for one int8 student that was trained here on real recordings.
+Kotlin on the JVM, the page in Chromium, Python on an emulated Cortex-A53, and C, each the files that `edgecomp embed` and
+`edgecomp serve-demo` write, for one int8 student that was trained here on real recordings.
 """
 
 from pathlib import Path
@@ -27,6 +27,12 @@ def bundle(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """The same student as a bundle for a microcontroller: its first layer reads int8 features too."""
+    return read_bundle(write_digits_bundle(tmp_path_factory.mktemp("board") / "digits-board", features=True))
+
+
+@pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> list[Path]:
     """Write the 200 recordings of fsdd's test split as 16-bit WAV files, as they are: at 8 kHz, of 0.15 to 2.3 s."""
     folder, made = tmp_path_factory.mktemp("clips"), []
@@ -44,8 +50,8 @@ def wanted(bundle, clips, tmp_path_factory) -> shipped.Said:
 
 
 @pytest.fixture
-def ask(bundle, clips, tmp_path):
-    def asked(place) -> shipped.Said:
+def ask(clips, tmp_path):
+    def asked(place, bundle) -> shipped.Said:
         try:
             return place(bundle, clips, tmp_path)
         except shipped.Absent as why:
@@ -68,17 +74,29 @@ def test_the_student_learned_and_its_answers_vary(wanted):
     ids=lambda one: one.__name__,
 )
 def test_200_real_recordings_are_decided_alike(place, ask, bundle, wanted):
-    found = shipped.apart(ask(place), wanted)
+    found = shipped.apart(ask(place, bundle), wanted)
     assert (found.clips, found.same) == (200, 200)
     assert found.worst <= read_facts(bundle).model.tolerance
 
 
-def test_c_decides_nearly_alike_in_pieces_of_any_size(ask, wanted):
-    """C is the one place that misses the bar of the others: its first layer reads int8 features, where the bundle's is float.
+@pytest.fixture(scope="module")
+def wanted_of_the_board(board, clips, tmp_path_factory) -> shipped.Said:
+    return shipped.edgecomp_run(board, clips, tmp_path_factory.mktemp("run"))
 
-    196 of 200 decisions, at most 0.043 apart and 0.0015 in the mean, were measured; more than this is a fault.
+
+def test_c_decides_200_real_recordings_alike_in_pieces_of_any_size(ask, board, wanted_of_the_board):
+    compiler()
+    found = shipped.apart(ask(shipped.c_with_litert, board), wanted_of_the_board)
+    assert (found.clips, found.same) == (200, 200)
+    assert found.worst <= read_facts(board).model.tolerance / 100
+
+
+def test_tensorflow_lite_micro_rounds_otherwise_and_not_by_more_than_was_measured(ask, board, wanted_of_the_board):
+    """Its kernels give some logits one int8 step more or less, which near a tie is more than the tolerance.
+
+    196 of 200 decisions, at most 0.040 apart and 0.0013 in the mean, were measured behind the same C; much more is a fault.
     """
     compiler()
-    found = shipped.apart(ask(shipped.c_with_tflm), wanted)
+    found = shipped.apart(ask(shipped.c_with_tflm, board), wanted_of_the_board)
     assert found.clips == 200 and found.same >= 194
     assert found.mean <= LARGEST_MEAN / 4 and found.worst <= 0.1

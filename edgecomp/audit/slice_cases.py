@@ -29,6 +29,7 @@ class Answers:
     subjects: (n,) names, None or "" for one that is not stated; None where clips count as independent
     positive: the positive class of a binary task; None for more classes
     scores:   model → (n,) scores of the positive class, of a binary task; a model without scores has no AUROC
+    sureness: model → (n,) probability of the right label; None where decisions are all that is known
     """
 
     decided: Mapping[str, ArrayLike]
@@ -36,6 +37,7 @@ class Answers:
     subjects: Sequence[str | None] | None = None
     positive: int | None = None
     scores: Mapping[str, ArrayLike] | None = None
+    sureness: Mapping[str, ArrayLike] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def _moved(
     if metric == "AUROC":
         scores = (np.asarray((answers.scores or {})[name], float) for name in (shipped, teacher))
         return area_moved(*scores, targets == answers.positive, part)
-    right = [(decided[name] == targets).astype(float) for name in (shipped, teacher)]
-    return share_moved(right[0] - right[1], part)
+    sure = answers.sureness or {name: decided[name] == targets for name in (shipped, teacher)}
+    return share_moved(np.asarray(sure[shipped], float) - np.asarray(sure[teacher], float), part)
 
 
 def _metrics(answers: Answers, targets: NDArray, members: NDArray) -> Iterator[tuple[Metric, NDArray]]:
@@ -183,6 +185,7 @@ def checked(
         raise InputError(f"targets of shape {targets.shape}", where="audit", fix="(n,), n at least 1")
     sizes = {f"answers of {name}": given.shape for name, given in decided.items()}
     sizes |= {f"scores of {name}": np.shape(given) for name, given in (answers.scores or {}).items()}
+    sizes |= {f"sureness of {name}": np.shape(given) for name, given in (answers.sureness or {}).items()}
     sizes |= {one.name: one.members.shape for one in slices}
     if answers.subjects is not None:
         sizes["subjects"] = (len(answers.subjects),)

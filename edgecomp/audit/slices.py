@@ -1,8 +1,9 @@
 """The slice table: for whom does the shipped model do what the teacher did, and for whom not.
 
 One row for each slice and metric. A loss is tested exactly and corrected over all rows that are large enough to be judged
-(Holm); "not worse" is shown by a bound, not by a missing p-value. What was lost comes first, and there the slice that surely
-lost most beyond all other clips: labels and groups before their parts, and both before slices that say nothing of whom.
+(Holm, labels and groups weighing as much as all finer slices together); "not worse" is shown by a bound, not by a missing
+p-value. What was lost comes first: groups, which say whom, then labels, then their parts, then kinds of clips, which say
+nothing of whom; and among them the slice first that surely lost most beyond all other clips (see excess.py).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgecomp.metrics import Estimate
 
 __all__ = ["Answers", "Row", "SliceTable", "audit_slices", "lost_slices"]
 
-ORDER = ("whom", "parts", "clips")
+ORDER = ("whom", "what", "parts", "clips")
 """In which a reader meets what was lost."""
 
 
@@ -44,7 +45,8 @@ class Row:
     p, holm_p:  exact two-sided test of "no difference" (for AUROC: DeLong's), alone and adjusted over the family;
                 holm_p is None for a row that was too small to enter the family
     why:        the reason of the verdict, to read on after it
-    beyond:     the difference here minus the difference on all other clips; None where there are none to hold it against
+    beyond:     how much surer of the right label than the teacher it is here (for AUROC: the difference), minus the same on
+                all other clips; None where there are none to hold it against
     """
 
     slice: str
@@ -83,7 +85,7 @@ def audit_slices(answers: Answers, slices: Sequence[Slice], *, shipped: str, mar
     cases = list(cases_of(answers, decided, targets, subjects, slices, shipped))
     bounds, bests = _bounds(cases)
     family = [at for at, case in enumerate(cases) if case.smallness is None]
-    adjusted = dict(zip(family, holm([cases[at].p for at in family]).tolist(), strict=True))
+    adjusted = dict(zip(family, holm([cases[at].p for at in family], _weights(cases, family)).tolist(), strict=True))
     rows = [
         _row(case, float(bound), float(best), adjusted.get(at), margin)
         for at, (case, bound, best) in enumerate(zip(cases, bounds, bests, strict=True))
@@ -114,7 +116,8 @@ def _urgency(row: Row) -> tuple:
 
     By p-value a large slice would stand before a small one that lost more; by its own loss a slice that is hard for any
     student would stand before the one that this student was harmed on; and of many parts of a slice one has lost more than
-    the whole by chance.
+    the whole by chance. Students of `keywords` are worse on one label, `unknown`, whoever speaks: that must be read, but it
+    says nothing of whom.
     """
     beyond = row.beyond.high if row.beyond is not None else 0.0
     return (
@@ -126,6 +129,18 @@ def _urgency(row: Row) -> tuple:
         row.slice,
         row.metric,
     )
+
+
+def _weights(cases: Sequence[Case], family: Sequence[int]) -> list[float]:
+    """Return the weights of a family's members in Holm's method.
+
+    There are far more parts (two hundred, of `keywords`) than labels and groups (two dozen). All alike, the parts would take
+    nearly all of the 5 % for themselves, and a group would have to lose twice as much to be found; so the labels and groups
+    together get half of it, or more where they are more.
+    """
+    whom = [about(cases[at].slice.kind) in ("whom", "what") for at in family]
+    heavy = max(1.0, (len(whom) - sum(whom)) / max(sum(whom), 1))
+    return [heavy if one else 1.0 for one in whom]
 
 
 def _row(case: Case, bound: float, best: float, holm_p: float | None, margin: float) -> Row:

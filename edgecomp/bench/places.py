@@ -27,9 +27,8 @@ PLACES = (
 """What needs no machine but this one; phones and boards are named by who has them."""
 ROUNDING = 1e-5
 """Probability differences up to here are float32 sums in another order; six places differ by 1.6e-6 at most on wakewords."""
-HOST_KERNELS = "by LiteRT's own kernels instead of XNNPACK"
-Seen = Mapping[tuple[str, str], np.ndarray]
-"""By a file's hash and the delegate, what it answered on this host, (n, classes)."""
+Seen = Mapping[str, np.ndarray]
+"""By a file's hash, what it answered on this host, (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def matrix(
     with open_device("host", cache) as host:
         found = subjects(folders, host)
         shared = _Bench(split_of(found), datetime.now(UTC).isoformat(timespec="seconds"), uuid.uuid4().hex[:12])
-        seen: dict[tuple[str, str], np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {}
         first = {one.bundle.folder: one for one in reversed(found)}
         lines = {folder: line_of(first[folder], host, shared.at, shared.run) for folder in folders}
         for folder, line in lines.items():
@@ -64,14 +63,13 @@ def matrix(
         yield described(host, line_of(found[0], host, shared.at, shared.run))
         for one in found:
             line = line_of(one, host, shared.at, shared.run)
-            for delegate in ("default", "none") if one.file.form == "tflite" else ("default",):
-                said = _ask(host, one, shared, delegate)
-                yield from whole_split_lines(one, shared.given, said, replace(line, delegate=delegate))
-                if delegate != "default":
-                    yield from _beside_host(
-                        said, seen[one.sha256, "default"], replace(line, delegate=delegate), "default"
-                    )
-                seen[one.sha256, delegate] = said.probabilities
+            said = _ask(host, one, shared)
+            seen[one.sha256] = said.probabilities
+            yield from whole_split_lines(one, shared.given, said, line)
+            if one.file.form == "tflite":
+                line, said = replace(line, delegate="none"), _ask(host, one, shared, "none")
+                yield from whole_split_lines(one, shared.given, said, line)
+                yield from _beside_host(said, seen[one.sha256], line, shared.given.name)
     for place in places:
         if place != "host":
             yield from _on(place, shared, seen, lines, cache)
@@ -106,9 +104,7 @@ def _bundle(folder: Path, device: Device, shared: _Bench, seen: Seen, is_first: 
             yield from first_clips(one, shared.given, why.kept, line)
             raise
         yield from whole_split_lines(one, shared.given, said, line)
-        like = getattr(device, "like", "default")
-        kernels = f", {HOST_KERNELS}" if like == "none" else ""
-        yield from _beside_host(said, seen[one.sha256, like], line, shared.given.name + kernels)
+        yield from _beside_host(said, seen[one.sha256], line, shared.given.name)
 
 
 def _ask(device: Device, one: Subject, shared: _Bench, delegate: str = "default") -> Answers:
@@ -142,7 +138,7 @@ def _torch(one: Subject, line: Result) -> Iterator[Result]:
 def _beside_host(said: Answers, on_host: np.ndarray, line: Result, what: str) -> Iterator[Result]:
     """Tell how a file's answers differ from those of the same file on this host: the processor's and the runtime's part.
 
-    what: which clips, and which of the host's kernels
+    what: which clips
     """
     apart = np.abs(said.probabilities - on_host).max(1)
     line = replace(line, runtime=said.runtime, n=len(apart))

@@ -91,7 +91,8 @@ def _show(rows: list[Result]) -> None:
     made = field_parity.matrix(rows)
     table = new_table("on", "file", *made["heads"], "kept")
     for line in made["lines"]:
-        where = f"{line['device']}{'' if line['how'] in ('', 'measured') else ' (' + line['how'] + ')'}"
+        is_told = line["how"] == "measured" or line["how"] in line["device"]
+        where = line["device"] if is_told else f"{line['device']} ({line['how']})"
         cells = [line["why"]] if line["why"] else [field_parity.words(cell) for cell in line["cells"]]
         cells += [""] * (len(made["heads"]) - len(cells))
         table.add_row(where, line["file"], *cells, {None: "", True: "yes", False: "NO"}[line["within"]])

@@ -97,8 +97,6 @@ class Mcu:
 
     how: ClassVar[How] = "emulated"
     forms: tuple[str, ...] = ("tflite",)
-    like: ClassVar[str] = "none"
-    """The host's delegate whose arithmetic its reference kernels share: XNNPACK rounds rescaled sums by another rule."""
 
     def __init__(self, accelerator: str = "ethos-u55-128"):
         self.accelerator = accelerator

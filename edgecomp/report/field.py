@@ -158,7 +158,7 @@ def _matrix(latest: Sequence[Result]) -> list[str]:
         cells = [line["why"]] if line["why"] else [field_parity.words(cell) for cell in line["cells"]]
         cells += [""] * (len(made["heads"]) - len(cells))
         kept = {None: "", True: "yes", False: "NO"}[line["within"]]
-        how = f" ({line['how']})" if line["how"] != "measured" else ""
+        how = f" ({line['how']})" if line["how"] != "measured" and line["how"] not in line["device"] else ""
         runtime = f", {line['runtime']}" if line["runtime"] else ""
         parts.append(f"| {line['device']}{how}{runtime} | {line['file']} | {' | '.join(cells)} | {kept} |")
     told = [f"- {why}. {'; '.join(where)}." for why, where in field_parity.differences(latest)]

@@ -27,8 +27,8 @@ ROUNDING = 1e-5
 """Differences up to here are float32 sums in another order, see bench/places.py."""
 TIPPED = "a sum that lies between two int8 steps is then rounded the other way, and the step travels through the layers"
 CAUSES = {
-    "mcu": "Its features come from the generated C, beside LiteRT’s own kernels on the host, which round as it does: "
-    + TIPPED,
+    "mcu": "On a microcontroller the first layer runs in int8 too, on features in int8, which the bundle’s file keeps in "
+    "float, and reference kernels round as LiteRT’s own do: most clips differ by some steps",
     "none": "LiteRT’s own kernels round every rescaled sum by another rule than XNNPACK’s: " + TIPPED,
     "": "The float parts before the first int8 tensor differ by float32 rounding: " + TIPPED,
     "float": "A float file differs by more than float32 rounding, and nothing here explains it: look at that runtime",
@@ -62,7 +62,7 @@ def differences(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         apart = same.n - round(same.value * same.n)
         kind = next((one for one in (_kind(line["device"]), line["delegate"]) if one in CAUSES), "")
         why = CAUSES[kind if line["is_int8"] else "float"]
-        where, clips = f"{line['file']} on {line['device']}", say.count(same.n, "clip")
+        where, clips = f"{line['file']} on {line['device']}", f"{same.n:,} clips"
         said.setdefault(why, []).append(f"{where}: {apart:,} of {clips}, by {say.plain(worst.value)} at most")
     return list(said.items())
 

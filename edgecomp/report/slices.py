@@ -23,7 +23,7 @@ def verdicts(report: dict[str, Any]) -> list[dict[str, Any]]:
     margin = f"{_margin(report)} points"
     meaning = {
         "lost": f"More than {margin} worse than the teacher on these clips, and beyond chance: tested exactly and "
-        "corrected over all slices (Holm).",
+        "corrected over all slices (Holm; labels and groups weigh as much as all finer slices together).",
         "unclear": f"Neither shown: the clips do not rule out a loss of more than {margin}, and do not prove one.",
         "too small": "Too few clips or people to judge by: a loss here could go unseen.",
         "kept": f"Not worse than the teacher by more than {margin}, shown with 95 % confidence.",
@@ -46,7 +46,7 @@ def headline(report: dict[str, Any]) -> str:
         )
     named = "; ".join(f"{title(row)} ({_gap(row)}{_beyond(row)}, {say.clips(row['n'])})" for row in lost[:4])
     more = f"; and {len(lost) - 4} more" if len(lost) > 4 else ""
-    first = "; first the one that surely lost most beyond all other clips" if len(lost) > 1 else ""
+    first = "; groups first, and the one that surely lost most beyond all other clips" if len(lost) > 1 else ""
     return f"{len(lost)} of {of} lost{first}: {named}{more}."
 
 
@@ -117,7 +117,10 @@ def _models(audit: dict[str, Any]) -> list[str]:
 def _beyond(row: dict[str, Any]) -> str:
     """Say what a slice lost beyond all other clips, where there are others."""
     beyond = row.get("beyond")
-    return f", {say.points(beyond['value'])} beyond the others" if beyond else ""
+    if not beyond:
+        return ""
+    of = "" if row["metric"] == "AUROC" else " in sureness"
+    return f", {say.points(beyond['value'])}{of} beyond the other clips"
 
 
 def _gap(row: dict[str, Any]) -> str:

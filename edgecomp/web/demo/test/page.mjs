@@ -69,7 +69,7 @@ async function tour() {
   const isFocused = await page.evaluate(() => document.activeElement?.tagName === "H2");
   await look(row.row.ask ? "ask" : "answer");
   const tapped = await page.evaluate(() => ({ wave: globalThis.tapped, rate: globalThis.rate }));
-  await page.click("summary");
+  await page.click("#all-figures summary");
   await look("figures");
   const said = await page.innerText("#verdict");
   const footer = await page.innerText("footer");
@@ -80,7 +80,7 @@ async function tour() {
     await page.setInputFiles("#file", asked.ask);
     await page.waitForSelector('#verdict[data-kind="ask"]');
     await page.waitForSelector("#result:not([hidden])");
-    await page.evaluate(() => document.querySelector("details").removeAttribute("open"));
+    await page.evaluate(() => document.querySelector("#all-figures").removeAttribute("open"));
     await look("ask");
     await page.selectOption("#language", "hi");
     await page.waitForSelector("#home:not([hidden])");
