@@ -30,11 +30,11 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import product
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom
+from simulated_students import HOWS, SIZES, alike, areas, clustered, independent, scores, teacher_area
 
 from edgecomp.audit.areas import area, area_difference
 from edgecomp.audit.intervals import Pairs, difference, share
@@ -47,9 +47,6 @@ Cell = tuple[dict[str, Any], bool, float, int]
 """Settings, whether the promise covers them, how many cases did it, and of how many; of none: the exact chance."""
 CROWDS = ((6, 20), (6, 100), (10, 10), (10, 60), (19, 6), (19, 35), (40, 5), (40, 25), (100, 10), (300, 2))
 """Subjects and clips of each."""
-SIZES = ((20, 20), (20, 200), (40, 40), (100, 100), (60, 600), (300, 300))
-"""Positive and negative clips."""
-HOWS = ("blurred", "strong and blurred", "forgets a few")
 FEWEST_EVENTS, FEWEST_OF_A_CLASS = 5, 40
 """Below these whole numbers, not the interval, decide how often the truth is held."""
 TRUTHS = (0.6, 0.99)
@@ -114,13 +111,13 @@ def kept(random: np.random.Generator, cases: int) -> Iterator[Cell]:
     for likeness, margin, (subjects, each), times in product(
         (0.0, 0.05, 0.1, 0.2), (0.03, 0.05, 0.1), CROWDS, (1, 2, 4)
     ):
-        family = _clustered(random, cases, (subjects, each), margin * times, -margin, likeness)
+        family = clustered(random, cases, (subjects, each), margin * times, -margin, likeness)
         settings = {"metric": "accuracy", "margin": margin, "subjects": subjects, "clips": subjects * each}
         settings |= {"discordance": round(margin * times, 3), "likeness": likeness}
         if best_bounds(family[:1])[0] > -margin:
             yield settings, likeness <= LIKENESS, int((lower_bounds(family) > -margin).sum()), cases
-    for margin, how, sizes, subjects in _areas():
-        found = [area_difference(*_scores(random, sizes, how, margin, subjects)) for _ in range(cases)]
+    for margin, how, sizes, subjects in areas():
+        found = [area_difference(*scores(random, sizes, how, margin, subjects)) for _ in range(cases)]
         if found[0].best > -margin:
             settings = {"metric": "AUROC", "margin": margin, "positives": sizes[0], "negatives": sizes[1]}
             settings |= {"student": how, "subjects": subjects}
@@ -164,17 +161,17 @@ def coverage(random: np.random.Generator, cases: int) -> Iterator[Cell]:
             held = 0
             for _ in range(2 * cases):
                 discordance, truth = _drawn(random, ends)
-                held += _held([difference(one) for one in _independent(random, 1, n, discordance, truth)], truth)
+                held += _held([difference(one) for one in independent(random, 1, n, discordance, truth)], truth)
             settings = {"interval": "difference: Newcombe", "truths": LOSSES, "clips": n, "few": few}
             yield settings | {"discordance": [round(end, 3) for end in ends]}, True, held, 2 * cases
     for subjects, each in CROWDS:
         people, held, apart = np.repeat(np.arange(subjects), each), 0, 0
         for _ in range(2 * cases):
             truth, likeness = random.uniform(*TRUTHS), random.uniform(0, LIKENESS)
-            chance = _alike(random, (subjects,), truth, likeness)[people]
+            chance = alike(random, (subjects,), truth, likeness)[people]
             held += _held([share(random.random(people.size) < chance, people)], truth)
             discordance, truth = _drawn(random, (0.05, 0.3))
-            crowd = _clustered(random, 1, (subjects, each), discordance, truth, likeness)
+            crowd = clustered(random, 1, (subjects, each), discordance, truth, likeness)
             apart += _held([difference(crowd[0])], truth)
         settings = {"subjects": subjects, "clips": people.size, "likeness": [0, LIKENESS]}
         yield {"interval": "share: Wilson by subject", "truths": TRUTHS, **settings}, True, held, 2 * cases
@@ -184,7 +181,7 @@ def coverage(random: np.random.Generator, cases: int) -> Iterator[Cell]:
         ones, held = 0, 0
         for case in range(2 * cases):
             best, margin = random.uniform(0.75, 0.95), random.uniform(0.0, 0.1)
-            drawn = _scores(random, sizes, HOWS[2 * (case % 2)], margin, subjects, best=best)
+            drawn = scores(random, sizes, HOWS[2 * (case % 2)], margin, subjects, best=best)
             ones += _held([area(drawn[1], *drawn[2:])], best)
             held += _held([area_difference(*drawn).difference], -margin)
         settings = {"positives": sizes[0], "negatives": sizes[1], "subjects": subjects, "areas": [0.75, 0.95]}
@@ -200,18 +197,18 @@ def worst(random: np.random.Generator, cases: int) -> Iterator[Cell]:
         yield {"interval": "share: Wilson", "truth": 0.95, "clips": n}, False, held, cases
     for crowd, likeness in product(CROWDS, (0.0, LIKENESS)):
         people = np.repeat(np.arange(crowd[0]), crowd[1])
-        chances = (_alike(random, crowd[:1], 0.95, likeness)[people] for _ in range(cases))
+        chances = (alike(random, crowd[:1], 0.95, likeness)[people] for _ in range(cases))
         held = _held((share(random.random(people.size) < chance, people) for chance in chances), 0.95)
         settings = {"subjects": crowd[0], "clips": people.size, "likeness": likeness}
         yield {"interval": "share: Wilson by subject", "truth": 0.95, **settings}, False, held, cases
-        drawn = (difference(one) for one in _clustered(random, cases, crowd, 0.05, -0.03, likeness))
+        drawn = (difference(one) for one in clustered(random, cases, crowd, 0.05, -0.03, likeness))
         settings |= {"truth": -0.03, "discordance": 0.05}
         yield {"interval": "difference: Newcombe by subject", **settings}, False, _held(drawn, -0.03), cases
     for sizes, how, margin in product(SIZES, HOWS, (0.03, 0.1)):
-        drawn = [_scores(random, sizes, how, margin, None) for _ in range(cases)]
+        drawn = [scores(random, sizes, how, margin, None) for _ in range(cases)]
         settings = {"positives": sizes[0], "negatives": sizes[1], "student": how}
         if margin == 0.1:
-            truth, held = _teacher_area(how), _held((area(*one[1:]) for one in drawn), _teacher_area(how))
+            truth, held = teacher_area(how), _held((area(*one[1:]) for one in drawn), teacher_area(how))
             yield {"interval": "AUROC: DeLong", "truth": truth, **settings}, False, held, cases
         held = _held((area_difference(*one).difference for one in drawn), -margin)
         yield {"interval": "AUROC difference: DeLong", "truth": -margin, **settings}, False, held, cases
@@ -245,87 +242,13 @@ def unharmed(random: np.random.Generator, cases: int) -> Iterator[Cell]:
                 length_s=random.random(660),
                 loudness_db=random.random(660),
             )
-            chance = _alike(random, (19,), wrong, likeness)[people]  # a hard subject is hard for both
+            chance = alike(random, (19,), wrong, likeness)[people]  # a hard subject is hard for both
             decided = {
                 name: np.where(random.random(660) < chance, (targets + 1) % 11, targets) for name in ("teacher", "int8")
             }
             answers = Answers(decided, targets, clips.subjects)
             raised += audit_slices(answers, slices_of(clips), shipped="int8", margin=0.03).counts["lost"] > 0
         yield {"errors": wrong, "likeness": likeness, "slices": "like keywords"}, True, raised, audits
-
-
-def _independent(random: np.random.Generator, cases: int, n: int, discordance: float, truth: float) -> list[Pairs]:
-    gained, lost = (discordance + truth) / 2, (discordance - truth) / 2
-    if gained < -1e-12:
-        gained, lost = 0.0, -truth
-    both = 0.8 * (1 - gained - lost)
-    counts = random.multinomial(n, [both, max(gained, 0.0), lost, 1 - both - max(gained, 0.0) - lost], size=cases)
-    return [Pairs(*row.reshape(4, 1), is_by_subject=False) for row in counts]
-
-
-def _clustered(
-    random: np.random.Generator, cases: int, crowd: tuple[int, int], discordance: float, truth: float, likeness: float
-) -> list[Pairs]:
-    """Draw students who gain and lose with chances that differ by subject, alike within one to this degree."""
-    subjects, each = crowd
-    chances = (max(0.0, (discordance + truth) / 2), (discordance - truth) / 2)
-    gains, losses = (_alike(random, (cases, subjects), chance, likeness) for chance in chances)
-    lost = random.binomial(each, losses)
-    gained = random.binomial(each - lost, np.minimum(1.0, gains / (1 - chances[1])))
-    both = random.binomial(each - lost - gained, 0.8)
-    neither = each - lost - gained - both
-    return [Pairs(*rows, is_by_subject=True) for rows in zip(both, gained, lost, neither, strict=True)]
-
-
-def _alike(random: np.random.Generator, shape: tuple[int, ...], chance: float, likeness: float) -> np.ndarray:
-    """Draw subjects' chances from a beta distribution with this mean and intraclass correlation."""
-    if likeness == 0 or chance == 0:
-        return np.full(shape, chance)
-    size = 1 / likeness - 1
-    return random.beta(chance * size, (1 - chance) * size, size=shape)
-
-
-def _areas() -> Iterator[tuple[float, str, tuple[int, int], int | None]]:
-    for margin, how, size in product((0.03, 0.05, 0.1), HOWS, SIZES):
-        yield margin, how, size, None
-    for margin, how, subjects in product((0.05, 0.1), ("blurred", "forgets a few"), (10, 40)):
-        yield margin, how, (200, 200), subjects
-
-
-def _teacher_area(how: str) -> float:
-    return 0.95 if how.startswith("strong") else 0.85
-
-
-def _scores(
-    random: np.random.Generator,
-    sizes: tuple[int, int],
-    how: str,
-    margin: float,
-    subjects: int | None,
-    *,
-    best: float | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Draw a student's and a teacher's scores with true areas `margin` apart.
-
-    blurred: every clip's score moves a little; forgets a few: some positives score like a negative, all others as before
-    sizes: positive and negative clips; best: the teacher's area, None for the one that goes with `how`
-    subjects: a quarter of a score's variance is the subject's, so that clips of one person are alike
-    """
-    n, normal = sum(sizes), NormalDist()
-    is_positive = np.repeat([True, False], sizes)
-    people = None if subjects is None else random.integers(0, subjects, n)
-    noise = random.standard_normal((2, n))
-    if people is not None:
-        noise = 0.5 * random.standard_normal((2, subjects))[:, people] + np.sqrt(0.75) * noise
-    best = best or _teacher_area(how)
-    teacher = noise[0] + np.sqrt(2) * normal.inv_cdf(best) * is_positive
-    if how == "forgets a few":
-        forgotten = is_positive & (random.random(n) < margin / (best - 0.5))
-        student = np.where(forgotten, noise[1], teacher) + 1e-3 * random.standard_normal(n)
-    else:
-        student = 0.95 * noise[0] + np.sqrt(1 - 0.95**2) * noise[1]
-        student = student + np.sqrt(2) * normal.inv_cdf(best - margin) * is_positive
-    return student, teacher, is_positive, people
 
 
 def _held(estimates: Any, truth: float) -> int:

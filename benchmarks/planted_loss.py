@@ -22,7 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from planted_students import COLUMN, KEEP, RECIPE, Lesson, Wanted, harmed, learnt, plan_of, weights_of
+from planted_lesson import COLUMN, RECIPE, Lesson, plan_of
+from planted_students import KEEP, Wanted, harmed, learnt, weights_of
 
 
 def main() -> None:

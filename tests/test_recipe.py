@@ -82,6 +82,12 @@ def test_a_recipe_is_read_from_its_folder_or_its_file(tmp_path):
     assert all(recipe.settings(table) == {} for table in PASS_TABLES if table != "prune")
 
 
+def test_voices_go_into_a_report_unless_the_recipe_says_no(tmp_path):
+    assert _read(tmp_path, GOOD).report.voices
+    assert not _read(tmp_path, GOOD + "[report]\nvoices = false\n").report.voices
+    assert "voice" in str(_refusal(tmp_path, GOOD + "[report]\nvoice = false\n"))
+
+
 def test_a_recipe_cannot_be_changed(tmp_path):
     recipe = _read(tmp_path, GOOD)
     with pytest.raises(ValueError, match="frozen"):
