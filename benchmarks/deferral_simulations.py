@@ -3,7 +3,9 @@
     python benchmarks/deferral_simulations.py                       # every part, 1,000 cases a row; hours on one core
     python benchmarks/deferral_simulations.py --part risk --cases 200
 
-risk:              the share of cases in which the risk among answered clips is truly above the bound; at most 0.05 is promised
+risk:              the share of cases in which the risk among answered clips is truly above the bound; at most 0.05 is promised.
+                   Of a useless uncertainty above the bound every rung is bad, so the chance is that of passing the first one:
+                   "exact" is that number, summed from binomial chances
 subjects:          the same, where clips of one person are alike, with and without saying so
 slices:            the share of cases in which any of ten slices is called deferred too often, though none is
 calibration error: the share of cases in which the interval holds the truth; 0.95 is meant
@@ -18,10 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
 from edgecomp.audit.calibration import calibration_error_interval, fit_temperature, identity
 from edgecomp.audit.deferral import choose_threshold
@@ -31,6 +34,7 @@ CLIPS = (80, 300, 2000)
 BASE_ERRORS = (0.02, 0.055, 0.1, 0.3)
 MAX_RISK = 0.05
 LEVELS = 5
+KINDS = ("informative", "useless", "inverted", "ties")
 PEOPLE = ((5, 60), (10, 30), (20, 30), (60, 10), (300, 3))
 """How many, and clips of each."""
 Row = dict[str, Any]
@@ -44,16 +48,19 @@ def main() -> None:
     )
     ask.add_argument("--cases", type=int, default=1000, help="simulated cases for each row")
     ask.add_argument("--seed", type=int, default=0)
+    ask.add_argument("--kind", choices=KINDS, action="append", help="of the part risk; default: all")
+    ask.add_argument("--clips", type=int, action="append", help="of the part risk; default: all")
     given = ask.parse_args()
     for part in given.part or PARTS:
-        for row in PARTS[part](given.cases, given.seed):
+        more = {"kinds": given.kind or KINDS, "clips": given.clips or CLIPS} if part == "risk" else {}
+        for row in PARTS[part](given.cases, given.seed, **more):
             print(json.dumps({"part": part, **row, "cases": given.cases, "seed": given.seed}), flush=True)
 
 
-def risk(cases: int, seed: int) -> Iterator[Row]:
+def risk(cases: int, seed: int, kinds: Sequence[str] = KINDS, clips: Sequence[int] = CLIPS) -> Iterator[Row]:
     """Break the risk bound as often as it can be broken: independent clips."""
-    for kind in ("informative", "useless", "inverted", "ties"):
-        for n in CLIPS:
+    for kind in kinds:
+        for n in clips:
             for base in BASE_ERRORS:
                 random = np.random.default_rng([seed, n, int(1000 * base), len(kind)])
                 found = []
@@ -61,7 +68,8 @@ def risk(cases: int, seed: int) -> Iterator[Row]:
                     uncertainty, wrong = _clips(kind, n, base, random)
                     chosen = choose_threshold(uncertainty, wrong, MAX_RISK)
                     found.append((chosen.coverage.value, _true_risk(kind, base, chosen.ask_above) > MAX_RISK))
-                yield {"kind": kind, "n": n, "base_error": base, "max_risk": MAX_RISK} | _told(found)
+                exact = {"exact": _chance_of_first_rung(n, base)} if kind == "useless" and base > MAX_RISK else {}
+                yield {"kind": kind, "n": n, "base_error": base, "max_risk": MAX_RISK} | _told(found) | exact
 
 
 def subjects(cases: int, seed: int) -> Iterator[Row]:
@@ -158,6 +166,21 @@ def _clips(kind: str, n: int, base: float | np.ndarray, random: np.random.Genera
         uncertainty = (np.floor(uncertainty * LEVELS) + 0.5) / LEVELS
     chance = {"useless": 1.0, "inverted": 2 * (1 - uncertainty)}.get(kind, 3 * uncertainty**2)
     return uncertainty, random.random(n) < np.minimum(base * chance, 1)
+
+
+def _chance_of_first_rung(n: int, base: float) -> float:
+    """Return the chance that the first rung passes where every clip is wrong with the same chance, whatever its uncertainty.
+
+    The first rung is what is answered when all clips behind it are wrong: it is the fewest that any threshold answers.
+    """
+    unsure, places = np.arange(n) / n, np.arange(n)
+    first = next((k for k in range(1, n + 1) if choose_threshold(unsure, places >= k, MAX_RISK).answered), 0)
+    if not first:
+        return 0.0
+    allowed = -1
+    while choose_threshold(unsure, (places <= allowed) | (places >= first), MAX_RISK).answered:
+        allowed += 1
+    return float(binom.cdf(allowed, first, base))
 
 
 def _true_risk(kind: str, base: float, ask_above: float | None) -> float:

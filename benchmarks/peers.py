@@ -4,11 +4,13 @@
     python benchmarks/peers.py wakewords --as-is           # makes nothing: times what is there, on an idle machine
     python benchmarks/peers.py wakewords --fresh nncf_ptq  # makes one peer again, and measures all
     python benchmarks/peers.py wakewords --fresh           # makes all again: installation and script are timed anew
+    python benchmarks/peers.py wakewords --only onnxruntime_float onnxruntime_static_body   # these, ours and the yardsticks
     python benchmarks/peers.py wakewords --show            # measures nothing: prints the kept rows
 
 Needs a compile of the task. Every peer of benchmarks/peers/ is installed in an environment of its own under the build folder,
 makes its model there, and is removed again; one process then opens all models side by side. The rows are kept in
-benchmarks/results/peers-TASK.jsonl; the table, the versions and the aims go to stdout.
+benchmarks/results/peers-TASK.jsonl (with --only they are not, since the table is of one run); the table, the versions and the
+aims go to stdout.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ def main() -> None:
     ask.add_argument("--seconds", type=float, default=2.0, help="that each model is timed for, at least")
     ask.add_argument("--as-is", action="store_true", help="make nothing, time what is there")
     ask.add_argument("--fresh", nargs="*", metavar="PEER", help="make these peers again; all where none is named")
+    ask.add_argument("--only", nargs="+", metavar="PEER", help="only these peers, and keep no rows")
+    ask.add_argument("--bundle", type=Path, help="BUILD/bundles/TASK-TARGET by default")
     ask.add_argument("--keep", action="store_true", help="keep the environments")
     ask.add_argument("--show", action="store_true", help="measure nothing, print the kept rows")
     given = ask.parse_args()
@@ -42,9 +46,11 @@ def main() -> None:
             os.environ.setdefault(name, "1")
         from peers_measuring import compare
 
-        lines = [json.dumps(row, sort_keys=True) + "\n" for row in compare(given)]
-        kept.write_text("".join(lines), encoding="utf-8")
-    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+        rows = compare(given)
+        if not given.only:
+            kept.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+    else:
+        rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     told = (peers_telling.table(rows), peers_telling.told(rows), peers_telling.versions(rows))
     print("\n\n".join((*told, peers_telling.aims_told(rows, ("tflite", "onnx")))))
 

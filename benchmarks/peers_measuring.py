@@ -6,8 +6,7 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +31,6 @@ FORMS = ("tflite", "onnx")
 CLIPS = 32
 """Test clips that latency is measured on, taken in turn."""
 STARTS = 3
-CPU_ROUNDS = 50
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,16 @@ def compare(given: argparse.Namespace) -> list[dict]:
 
     recipe, store = recipe_named(given.task), Store(given.build)
     task = load_task(recipe, store)
-    bundle = read_bundle(given.build / "bundles" / f"{given.task}-{given.target}")
+    bundle = read_bundle(given.bundle or given.build / "bundles" / f"{given.task}-{given.target}")
     report = json.loads((bundle.folder / "report.json").read_text(encoding="utf-8"))
     folder = given.build.resolve() / "peers" / given.task
     peers = peers_making.read_peers()
-    named = set(given.fresh or ())
-    fresh = {peer.name for peer in peers} if given.fresh == [] else named
+    named = set(given.fresh or ()) | set(given.only or ())
     unknown = named - {peer.name for peer in peers}
     if unknown:
         sys.exit(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(peer.name for peer in peers)}")
+    peers = [peer for peer in peers if not given.only or peer.name in given.only]
+    fresh = {peer.name for peer in peers} if given.fresh == [] else set(given.fresh or ())
     if not given.as_is:
         keys = peers_inputs.prepare(task, report, folder / "inputs")
         told = {"RECIPE": str(recipe.folder), "TARGET": given.target}
@@ -142,7 +141,6 @@ def measure(entries: list[Entry], task: Task, reference: str, min_seconds: float
     load_before = os.getloadavg()[0]
     timed = latency(sessions, waves[:CLIPS], min_seconds=min_seconds)
     load = max(load_before, os.getloadavg()[0])
-    cpu_ms = cpu_medians_ms(sessions, waves[:CLIPS])
     shares = ratios(timed, reference)
     by_name = {entry.name: entry for entry in done}
     common = {
@@ -162,20 +160,8 @@ def measure(entries: list[Entry], task: Task, reference: str, min_seconds: float
         if not entry.error:
             row |= _quality(entry, answers, task) | _memory(entry, task)
             row |= _latency(entry, timed[entry.name], shares[entry.name], by_name[reference].seconds)
-            row |= {"cpu_ms": cpu_ms[entry.name], "cpu_ms_per_second": cpu_ms[entry.name] / entry.seconds}
         rows.append(row)
     return rows
-
-
-def cpu_medians_ms(sessions: Mapping[str, peers_sessions.Session], clips: np.ndarray) -> dict[str, float]:
-    """Return each session's median CPU time, interleaved: on a busy machine long runs are interrupted, and short ones are not."""
-    taken: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(CPU_ROUNDS):
-        for name, session in sessions.items():
-            start = time.thread_time()
-            session(clips[turn % len(clips)])
-            taken[name].append((time.thread_time() - start) * 1e3)
-    return {name: float(np.median(values)) for name, values in taken.items()}
 
 
 def _effort(entry: Entry) -> dict:
@@ -212,6 +198,7 @@ def _quality(entry: Entry, answers: dict[str, np.ndarray], task: Task) -> dict:
 
 
 def _latency(entry: Entry, timed, share, reference_seconds: float) -> dict:
+    first_cpu_ms = float(np.median(timed.cpu_samples_ms[:, 0]))  # of a turn: all other models have run in between
     scale = reference_seconds / entry.seconds  # from a ratio of clips to one of seconds of audio
     return {
         "ms": timed.p50_ms,
@@ -219,6 +206,9 @@ def _latency(entry: Entry, timed, share, reference_seconds: float) -> dict:
         "ms_high": timed.high_ms,
         "ms_p90": timed.p90_ms,
         "ms_per_second": timed.p50_ms / entry.seconds,
+        "cpu_ms": timed.cpu_ms,
+        "cpu_ms_per_second": timed.cpu_ms / entry.seconds,
+        "first_cpu_ms_per_second": first_cpu_ms / entry.seconds,
         "ratio": share.value * scale,
         "ratio_low": share.low * scale,
         "ratio_high": share.high * scale,

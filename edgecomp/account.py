@@ -92,6 +92,7 @@ def account(
         "gates": [asdict(gate) for gate in gates],
         "warnings": [*warnings, *_shortcuts(findings)],
         **audit,
+        **({"form": recipe.form.told()} if recipe.form.questions else {}),
         "trail": [asdict(step) for step in final.trail],
     }
 

@@ -26,7 +26,7 @@ from edgecomp.audit.slices import Answers, SliceTable, audit_slices
 from edgecomp.data.corruptions import CORRUPTIONS, corrupt, refusal
 from edgecomp.data.foreign import FOREIGN, foreign_sounds
 from edgecomp.data.manifest import Clip
-from edgecomp.metrics import reliability
+from edgecomp.metrics import gives_labels_only, reliability
 from edgecomp.progress import track
 from edgecomp.recipe import Deferral
 from edgecomp.students.ending import Ending, softmax
@@ -105,11 +105,18 @@ class Case:
 
 
 def slice_table(case: Case, margin: float) -> SliceTable:
-    """Compare the shipped model with the teacher on every slice."""
+    """Compare the shipped model with the teacher on every slice.
+
+    A teacher that gives labels only has no scores, and so no AUROC: that of its labels would be another figure.
+    """
     scores = None
     if case.positive is not None:
-        scores = {model: given[:, case.positive] for model, given in case.answers.items()}
-    answers = Answers(case.decided, case.targets, case.subjects, case.positive, scores)
+        scores = {
+            model: given[:, case.positive] for model, given in case.answers.items() if not gives_labels_only(given)
+        }
+    places = np.arange(len(case.targets))
+    sureness = {model: given[places, case.targets] for model, given in case.answers.items()}
+    answers = Answers(case.decided, case.targets, case.subjects, case.positive, scores, sureness)
     return audit_slices(answers, case.slices, shipped=case.shipped, margin=margin)
 
 

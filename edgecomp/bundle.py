@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from edgecomp import __version__
 from edgecomp.artifact import Artifact, content_hash, text_hash, to_json
 from edgecomp.data.audio import load_clip
 from edgecomp.errors import BundleError, nearest
+from edgecomp.form import Form, read_form
 from edgecomp.runtimes import Session, import_runtime, runtime_for, runtimes
 from edgecomp.store import clear_errors
 
@@ -52,6 +53,11 @@ class Bundle:
 
     folder: Path
     facts: Mapping[str, Any]
+
+    @property
+    def form(self) -> Form:
+        """Return the questions that an app asks before it records; most bundles have none."""
+        return read_form(self.facts.get("form", {}))
 
     @property
     def labels(self) -> list[str]:
@@ -130,7 +136,7 @@ def _read_facts(folder: Path) -> tuple[dict[str, Any], bool]:
         raise BundleError(
             "this is no bundle: it has no bundle.json", where=folder, fix="give a folder that edgecomp compile wrote"
         ) from None
-    except (OSError, ValueError) as why:
+    except (OSError, ValueError, RecursionError) as why:
         raise BundleError(f"bundle.json cannot be read: {why}", where=file, fix="compile the bundle again") from None
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         raise BundleError(
@@ -160,10 +166,34 @@ def _check_facts(facts: Mapping[str, Any], file: Path | None = None) -> None:
         for form, model in facts["models"].items():
             if model["file"] not in facts["files"]:
                 raise KeyError(f"the hash of {form} file {model['file']}")
+        for key, is_so in _claims(facts):
+            if not is_so:
+                raise TypeError(key)
+        read_form(facts.get("form", {}))
+    except ValueError as why:
+        raise BundleError(f"bundle.json: {why}", where=file, fix="compile the bundle again") from None
     except (KeyError, TypeError, AttributeError) as why:
         raise BundleError(
             f"bundle.json lacks {why}, or holds something else there", where=file, fix="compile the bundle again"
         ) from None
+
+
+def _claims(facts: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Say of what sessions, labels and decisions are made from whether it can be so."""
+    labels, decision, deferral, prepared = (facts[key] for key in ("labels", "decision", "deferral", "preprocessing"))
+    yield "labels", len(labels) > 0 and all(isinstance(label, str) for label in labels)
+    yield "target.format", isinstance(facts["target"]["format"], str)
+    yield "preprocessing", all(type(prepared[key]) is int and prepared[key] > 0 for key in ("sample_rate", "samples"))
+    yield "preprocessing.fit", isinstance(prepared["fit"], str)
+    if decision["rule"] == "threshold":
+        yield "decision.positive", len(labels) == 2 and decision["positive"] in labels
+        yield "decision.threshold", _is_number(decision["threshold"])
+    if deferral["rule"] != "always":
+        yield "deferral.ask_above", _is_number(deferral["ask_above"])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _fault(folder: Path, name: str, digest: str) -> str | None:

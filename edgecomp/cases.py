@@ -21,7 +21,7 @@ from edgecomp.data.rows import find_audio
 from edgecomp.data.scan import scan
 from edgecomp.errors import DataError
 from edgecomp.evaluate import answers_of, uncertainty_of
-from edgecomp.metrics import threshold_for_sensitivity
+from edgecomp.metrics import gives_labels_only, threshold_for_sensitivity
 from edgecomp.proof import Gate, Proof, stage_of
 from edgecomp.runtimes import runtime_for
 from edgecomp.students.ending import read_ending
@@ -161,9 +161,15 @@ def asker(file: Artifact) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray
 
 
 def teacher_threshold(task: Task) -> float:
-    """Return the teacher's own threshold, fitted on the validation split by the rule that the student's is fitted by."""
+    """Return the teacher's own threshold, fitted on the validation split by the rule that the student's is fitted by.
+
+    A teacher that gives labels only has decided already: its labels stand.
+    """
     positive = task.dataset.labels.index(str(task.recipe.data.positive))
-    scores = task.answers("validation")[:, positive]
+    answers = task.answers("validation")
+    if gives_labels_only(answers):
+        return 0.5
+    scores = answers[:, positive]
     return threshold_for_sensitivity(scores, task.targets("validation") == positive, task.recipe.gates.sensitivity)
 
 

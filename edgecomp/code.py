@@ -35,17 +35,23 @@ def load_code(file: Path) -> ModuleType:
 def code_hash(*places: str) -> str:
     """Return the hash of what some of edgecomp's own files do, so that a changed edgecomp never reuses an older one's results.
 
-    Comments, docstrings and layout do not count.
+    Comments, docstrings and layout of Python do not count; of other files, such as a page's templates, every character does.
     places: files and folders relative to the package, such as "students" or "data/views.py"
     """
     package = Path(__file__).parent
     found = [package / place for place in places]
-    files = [file for place in found for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    files = [file for place in found for file in (_files(place) if place.is_dir() else [place])]
     return text_hash(*(_meaning(file) for file in files))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 @cache
 def _meaning(file: Path) -> str:
+    if file.suffix != ".py":
+        return file.read_text(encoding="utf-8")
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

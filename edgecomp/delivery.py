@@ -38,11 +38,19 @@ class Delivered:
 
 
 def deliver(
-    task: Task, target: Target, out: Path, *, seed: int, settings: Settings | None = None, replicates: int = 0
+    task: Task,
+    target: Target,
+    out: Path,
+    *,
+    seed: int,
+    settings: Settings | None = None,
+    replicates: int = 0,
+    with_voices: bool = True,
 ) -> Delivered:
     """Compile a task for a target and write its bundle, which carries its report.
 
     replicates: students from other seeds that the forgotten clips rest on, at least 2; 0 for none
+    with_voices: whether the forgotten clips' sounds may go along; the recipe may forbid it too
     """
     chosen = plan(task.recipe, target, settings)
     stages = run_plan(chosen, task, seed)
@@ -50,6 +58,8 @@ def deliver(
     shipped, warnings = choose(proof, chosen)
     file = shipped[proof.format]
     audit = audit_compile(proof, file, _replicated(replicates, chosen, proof, file, seed))
+    if not (with_voices and task.recipe.report.voices):
+        audit = {**audit, "audit": without_voices(audit["audit"])}
     gates = (*proof.gates(shipped), slices_gate(audit["audit"]))
     failed = tuple(gate for gate in gates if not gate.passed)
     report = account(proof, chosen, shipped, gates, warnings, audit, seed)
@@ -88,12 +98,21 @@ def _write_evidence(
     (folder / "bom.cdx.json").write_text(cyclonedx(report, facts, hashes), encoding="utf-8")
 
 
+def without_voices(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audit whose forgotten clips are listed, but are not to be heard."""
+    found = audit["forgotten"]
+    silent = [{**clip, "sound": None} for clip in found["clips"]]
+    return {**audit, "forgotten": {**found, "clips": silent, "voices": False}}
+
+
 def _forgotten_sounds(report: Mapping[str, Any], task: Task) -> dict[str, bytes]:
     """Return the listed forgotten clips as the model hears them, by the name of the file that the report states: FLAC."""
     import soundfile
 
     waves, made = task.waveforms("test"), {}
     for clip in report["audit"]["forgotten"]["clips"]:
+        if clip["sound"] is None:
+            continue
         stream = io.BytesIO()
         soundfile.write(stream, np.array(waves[clip["row"]]), task.dataset.sample_rate, format="FLAC", subtype="PCM_16")
         made[clip["sound"]] = stream.getvalue()
@@ -149,6 +168,7 @@ def _facts(proof: Proof, shipped: Mapping[str, Artifact], asking: Mapping[str, A
             "resample": "soxr VHQ",
             "amplitude": "-1 to 1",
         },
+        **({"form": recipe.form.told()} if recipe.form.questions else {}),
         "data_fingerprint": task.dataset.fingerprint,
         "teacher": {"name": task.teacher.name, "fingerprint": task.teacher.fingerprint},
         "trail": {form: list(file.trail) for form, file in shipped.items()},

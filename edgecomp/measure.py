@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from edgecomp.devices.host import Footprint
 from edgecomp.errors import EdgecompError, nearest
-from edgecomp.metrics import RESAMPLES, Estimate
+from edgecomp.metrics import Estimate
+from edgecomp.spread import median_interval, median_ratio
 
 Session = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 IDLE_LOOK_S = 0.2
@@ -55,6 +56,7 @@ class Latency:
     p50_ms:   median over the rounds of each round's median, with its 95 % interval low_ms to high_ms
     p90_ms, p99_ms: over all runs
     samples_ms: (rounds, runs in a round) float64, in the order they were taken; not writable
+    cpu_samples_ms: the same runs by the process's CPU clock, its helper threads included
     """
 
     p50_ms: float
@@ -65,6 +67,12 @@ class Latency:
     runs: int
     method: str
     samples_ms: NDArray[np.float64] = field(repr=False, compare=False)
+    cpu_samples_ms: NDArray[np.float64] = field(repr=False, compare=False)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Return the median over the rounds of each round's median CPU time."""
+        return float(np.median(np.median(self.cpu_samples_ms, axis=1)))
 
     @property
     def rounds_ms(self) -> NDArray[np.float64]:
@@ -114,29 +122,6 @@ def ratios(latencies: Mapping[str, Latency], reference: str) -> dict[str, Estima
         raise EdgecompError(f"no latency of {reference!r}", where="ratios", fix=nearest(reference, latencies))
     base = latencies[reference].rounds_ms
     return {name: median_ratio(one.rounds_ms, base) for name, one in latencies.items()}
-
-
-def median_interval(rounds: ArrayLike, seed: int = 0) -> Estimate:
-    """Estimate the median of values taken one after another, by resampling blocks of neighbours.
-
-    source: Künsch 1989, doi:10.1214/aos/1176347265; block length n^(1/3)
-    """
-    rounds = np.asarray(rounds, float)
-    return _spread(float(np.median(rounds)), np.median(rounds[_blocks(rounds.size, seed)], axis=1), rounds.size)
-
-
-def median_ratio(numerator: ArrayLike, denominator: ArrayLike, seed: int = 0) -> Estimate:
-    """Estimate the ratio of two medians taken in the same rounds, resampling each round's pair together."""
-    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
-    if numerator.shape != denominator.shape:
-        raise EdgecompError(
-            f"{numerator.size} rounds against {denominator.size}",
-            where="median_ratio",
-            fix="time both in one call of latency",
-        )
-    rows = _blocks(numerator.size, seed)
-    drawn = np.median(numerator[rows], axis=1) / np.median(denominator[rows], axis=1)
-    return _spread(float(np.median(numerator) / np.median(denominator)), drawn, numerator.size)
 
 
 def from_estimate(
@@ -201,10 +186,10 @@ def _interleaved(
     min_seconds: float,
     rounds: int,
     random: np.random.Generator,
-) -> dict[str, list[list[float]]]:
-    """Return each session's seconds, a row for each round, until every session has had its rounds and its time."""
+) -> dict[str, list[list[tuple[float, float]]]]:
+    """Return each session's seconds by both clocks, a row a round, until every session has had its rounds and its time."""
     names = list(sessions)
-    taken: dict[str, list[list[float]]] = {name: [] for name in names}
+    taken: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in names}
     total = dict.fromkeys(names, 0.0)
     done = 0
     while done < rounds or min(total.values()) < min_seconds:
@@ -212,23 +197,26 @@ def _interleaved(
             name = names[position]
             turn = _turn(sessions[name], clips, done, repeats[name])
             taken[name].append(turn)
-            total[name] += sum(turn)
+            total[name] += sum(wall for wall, _ in turn)
         done += 1
     return taken
 
 
-def _turn(session: Session, clips: NDArray, first: int, repeats: int) -> list[float]:
+def _turn(session: Session, clips: NDArray, first: int, repeats: int) -> list[tuple[float, float]]:
+    """Return each run's seconds on the wall's clock and on the process's CPU clock, which counts helper threads too."""
     taken = []
     for run in range(first, first + repeats):
         clip = clips[run % len(clips)]
-        start = time.perf_counter()
+        cpu, start = time.process_time(), time.perf_counter()
         session(clip)
-        taken.append(time.perf_counter() - start)
+        end = time.perf_counter()
+        taken.append((end - start, time.process_time() - cpu))
     return taken
 
 
-def _latency(samples_ms: NDArray[np.float64], min_seconds: float, cpu: int | None, sessions: int, seed: int) -> Latency:
-    samples_ms.flags.writeable = False
+def _latency(taken_ms: NDArray[np.float64], min_seconds: float, cpu: int | None, sessions: int, seed: int) -> Latency:
+    taken_ms.flags.writeable = False
+    samples_ms, cpu_samples_ms = taken_ms[:, :, 0], taken_ms[:, :, 1]
     middle = median_interval(np.median(samples_ms, axis=1), seed)
     p90, p99 = np.quantile(samples_ms, [0.9, 0.99])
     rounds, repeats = samples_ms.shape
@@ -241,22 +229,11 @@ def _latency(samples_ms: NDArray[np.float64], min_seconds: float, cpu: int | Non
         high_ms=middle.high,
         runs=samples_ms.size,
         samples_ms=samples_ms,
+        cpu_samples_ms=cpu_samples_ms,
         method=f"one clip a run, one thread, {held}; {rounds} rounds × {repeats} runs, interleaved with "
         f"{sessions - 1} other models, at least {min_seconds:g} s; median of the rounds' medians, "
         "95 % by block bootstrap over rounds",
     )
-
-
-def _blocks(n: int, seed: int) -> NDArray[np.int64]:
-    """Return RESAMPLES rows of n positions, made of runs of neighbours."""
-    length = max(1, round(n ** (1 / 3)))
-    starts = np.random.default_rng(seed).integers(0, n - length + 1, size=(RESAMPLES, -(-n // length)))
-    return (starts[:, :, None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :n]
-
-
-def _spread(value: float, drawn: NDArray, n: int) -> Estimate:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(value, min(value, float(low)), max(value, float(high)), n)
 
 
 @contextmanager

@@ -68,8 +68,8 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> Estimate:
     """Estimate the chance that a positive clip scores above a negative one; ties count half.
 
     labels: (n,) 0 or 1
-    The interval is DeLong's variance on the logit scale. Where that is zero (perfect order) it would be empty, and
-    Wilson's interval with the smaller class as n stands in.
+    The interval is DeLong's variance on the logit scale, see area_interval. Where that is zero (perfect order) it would be
+    empty, and Wilson's interval with the smaller class as n stands in.
     raises: InputError unless both classes are there
     source: DeLong et al. 1988, doi:10.2307/2531595; logit scale: Pepe 2003
     """
@@ -89,9 +89,23 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> Estimate:
     variance = sum(part.var(ddof=1) / part.size for part in (above_negative, below_positive) if part.size > 1)
     if variance <= 1e-15 or min(m, n) < 2 or not 0 < area < 1:
         return Estimate(area, *_wilson(area, min(m, n)), m + n)
-    logit, half = np.log(area / (1 - area)), Z * np.sqrt(variance) / (area * (1 - area))
+    return Estimate(area, *area_interval(area, variance, min(m, n)), m + n)
+
+
+def area_interval(area: float, variance: float, smaller: int, quantile: float = Z) -> tuple[float, float]:
+    """Return the interval of an area on the logit scale, one comparison more being half won.
+
+    Near 1 and with few clips the plain interval is too short: it held an area of 0.95 in 90 % of cases with 20 positives
+    among 220 clips, and holds it in 95 % so (benchmarks/audit_simulations.py). The one more counts against twice the
+    smaller class, as Agresti and Coull 1998, doi:10.1080/00031305.1998.10480550, add to a share.
+    smaller: clips of the smaller class; quantile: Student's or the normal one
+    """
+    more = 1 / (2 * smaller + 1)
+    centre = area + (0.5 - area) * more
+    spread = float(np.sqrt(variance + more**2 / 4))
+    logit, half = np.log(centre / (1 - centre)), quantile * spread / (centre * (1 - centre))
     low, high = (float(1 / (1 + np.exp(-np.clip(end, -700, 700)))) for end in (logit - half, logit + half))
-    return Estimate(area, low, high, m + n)
+    return min(low, area), max(high, area)
 
 
 def confusion(predicted: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -200,6 +214,12 @@ def is_constant(probabilities: ArrayLike, smallest_spread: float = SMALLEST_SPRE
     return bool(np.ptp(probabilities, axis=0).max() <= smallest_spread)
 
 
+def gives_labels_only(probabilities: ArrayLike) -> bool:
+    """Say whether every answer is a bare label: all of the probability on one class."""
+    probabilities = np.asarray(probabilities)
+    return bool(probabilities.size) and bool(((probabilities == 0) | (probabilities == 1)).all())
+
+
 def subject_bootstrap(values: ArrayLike, subjects: ArrayLike, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % interval of a mean over clips, drawing whole subjects instead of clips.
 
@@ -213,7 +233,7 @@ def subject_bootstrap(values: ArrayLike, subjects: ArrayLike, seed: int = 0) -> 
     if groups == 1:
         return -np.inf, np.inf
     draws = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES) @ sums
-    tail = NormalDist().cdf(-np.sqrt(groups / (groups - 1)) * _student_t(groups - 1))
+    tail = NormalDist().cdf(-np.sqrt(groups / (groups - 1)) * student_t(groups - 1))
     low, high = np.quantile(draws[:, 0] / draws[:, 1], [tail, 1 - tail])
     return float(low), float(high)
 
@@ -225,7 +245,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
-def _student_t(freedom: int) -> float:
+def student_t(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t, by summing its density (in angle, where it has no long tail)."""
     angle = np.linspace(0, np.pi / 2, 20_001)  # t = sqrt(freedom) tan(angle): the density becomes cos^(freedom - 1)
     density = np.cos(angle) ** (freedom - 1)

@@ -87,9 +87,8 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
         ]
     if target.numerics.weights == "int8":
         # One choice of scales for every format. The front end and the softmax stay float.
-        stages += [
-            Stage("int8", (ask.settings_of(Quantise(weight_bits=target.numerics.weight_bits)),), after=stages[-1].name)
-        ]
+        quantise = Quantise(target.numerics.weight_bits, target.numerics.features == "int8")
+        stages += [Stage("int8", (ask.settings_of(quantise),), after=stages[-1].name)]
 
     # What leaves a stage: probabilities that mean what they say (fitted after int8), in one file for each runtime.
     calibrate = Calibrate(recipe.data.positive or "", recipe.gates.sensitivity)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgecomp.errors import EdgecompError, InputError, RecipeError, nearest
+from edgecomp.form import OF_WORDS, Form
 
 PASS_TABLES = ("distil", "prune", "finetune", "quantise", "verify")
 
@@ -194,8 +195,15 @@ class Deferral(Table):
     """A folder of recordings that are none of the task's, such as another task's: does it ask about them?"""
 
 
+class ReportTable(Table):
+    """What the report may hold."""
+
+    voices: bool = True
+    """Whether the sounds of forgotten clips go into the report and the bundle; in a clinic they are patients' voices."""
+
+
 class Recipe(Table):
-    """What to learn: data, teacher, student, passes, gates."""
+    """What to learn: data, teacher, student, passes, gates; and what an app asks beside the recording."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     summary: str = ""
@@ -206,6 +214,8 @@ class Recipe(Table):
     augment: Augment = Augment()
     gates: Gates = Gates()
     deferral: Deferral = Deferral()
+    form: Form = Form()
+    report: ReportTable = ReportTable()
     distil: dict[str, Any] = {}
     prune: dict[str, Any] = {}
     finetune: dict[str, Any] = {}
@@ -266,7 +276,7 @@ def checked(kind: type[BaseModel], raw: dict[str, Any], file: Path, error: type[
     if fault["type"] == "missing":
         known = ", ".join(_keys(_table_at(kind, keys[:-1])))
         raise error(f"missing key {keys[-1]!r}", where=where, fix=f"add it; keys of this table are {known}")
-    if isinstance(fault["input"], dict):  # a rule about a whole table
+    if isinstance(fault["input"], dict) and fault["type"] != OF_WORDS:  # a rule about a whole table
         raise error(
             f"[{'.'.join(keys)}] {_wanted(fault)}",
             where=f"{file} [{'.'.join(keys)}]",

@@ -18,11 +18,11 @@ import numpy as np
 from edgecomp.bundle import Bundle
 from edgecomp.devices import Device, How, ModelFile, Timing
 from edgecomp.errors import BundleError
-from edgecomp.measure import median_interval
 from edgecomp.metrics import Estimate
 from edgecomp.portable.peaks import Peak
 from edgecomp.progress import say
 from edgecomp.results import Result
+from edgecomp.spread import repeated
 from edgecomp.students import StudentConfig
 from edgecomp.students.front_end import FrontEnd, front_end_macs, tables
 from edgecomp.students.layers import FEATURES, Layer, macs, shapes
@@ -107,7 +107,8 @@ def results(
     files: the whole file, and its front end
     """
     whole, front = (np.array([window.median_ms[one.name] for window in timing.windows]) for one in files)
-    taken = {"front_end": median_interval(front), "body": median_interval(whole - front)}
+    processes = [window.process for window in timing.windows]
+    taken = {"front_end": repeated(front, processes), "body": repeated(whole - front, processes)}
     runtime, delegate = timing.runtimes.get(files[0].name, ""), timing.effort.delegate
     yield from part_results(found, peaks, taken, replace(line, runtime=runtime, delegate=delegate))
 
@@ -137,7 +138,7 @@ def part_results(
 
 
 METHODS = {
-    "front_end": "the front end alone, as a file of its own; median of the windows' medians, interleaved with the whole file",
+    "front_end": "the front end alone, as a file of its own, interleaved with the whole file; interval as latency_p50's",
     "body": "the whole file minus the front end alone, window by window; with normalisation, softmax and the call itself",
 }
 

@@ -57,11 +57,14 @@ class RuntimeTable(Table):
 class Numerics(Table):
     """How numbers are held.
 
+    features:         what the int8 body reads. int8 where it stands alone behind a front end in C, and on NPUs; elsewhere the
+                      first layer is faster in float
     weight_bits:      8, or 7 where u8 × s8 instructions would saturate (x86 without VNNI)
     channel_multiple: widths are rounded to this, so that no vector lane idles
     """
 
     weights: Literal["int8", "float32"] = "int8"
+    features: Literal["float32", "int8"] = "float32"
     weight_bits: Literal[7, 8] = 8
     channel_multiple: int = Field(8, ge=1)
 

@@ -15,8 +15,10 @@ SYSTEM = {
     "test_browser",
     "test_embed_android",
     "test_embed_web",
+    "test_shipped_parity",
     "test_ssh",
     "test_web_demo",
+    "test_x86",
 }
 """Files that drive another program than Python (adbd, a JVM, qemu, Chromium, sshd, Node.js): `make test-system`."""
 

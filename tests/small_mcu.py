@@ -19,6 +19,7 @@ from edgecomp.passes import signature_of
 from edgecomp.runtimes import import_runtime, runtimes
 from edgecomp.students.ending import PLAIN, Ending
 from edgecomp.students.front_end import FrontEnd
+from edgecomp.students.quantisation import Quantisation
 from edgecomp.students.student import Student, freeze
 from tests.small_bundle import copy_report, small_facts
 from tests.small_students import LABELS, lively_student, probabilities, scales, sounds
@@ -46,10 +47,13 @@ def fair_student(family: str = "ds_cnn", *, classes: int = 3, seed: int = 1) -> 
     return student
 
 
-def lower(runtime: str, student: Student, ending: Ending = PLAIN) -> bytes:
-    """Lower a student to int8, with scales of sounds that it has not heard yet."""
+def lower(runtime: str, student: Student, ending: Ending = PLAIN, held: Quantisation | None = None) -> bytes:
+    """Lower a student to int8.
+
+    held: its scales; None for those of sounds that it has not heard yet
+    """
     front_end = student.config.front_end
-    held = scales(student, sounds(16, front_end.samples, rate=front_end.sample_rate, seed=7), weight_bits=8)
+    held = held or scales(student, sounds(16, front_end.samples, rate=front_end.sample_rate, seed=7), weight_bits=8)
     told = {"edgecomp": to_json({"labels": student.config.labels, "student_hash": "a student"})}
     return import_runtime(runtime).lower(freeze(student, held, ending), told)
 
@@ -72,24 +76,46 @@ def body_that_hears(clips: np.ndarray, rate: int, **front_end: float) -> Feature
 def write_int8_bundle(
     folder: Path, *, ending: Ending = PLAIN, classes: int = 3, seed: int = 1, **changed: object
 ) -> Path:
-    """Write a whole int8 bundle whose trail says how its front end was built."""
+    """Write a whole int8 bundle of random weights whose trail says how its front end was built."""
     student = fair_student(classes=classes, seed=seed)
+    heard = sounds(32, SAMPLES, rate=RATE, seed=50)
+    sure = np.sort(probabilities(student, heard), axis=1)
+    clear = np.argsort(sure[:, -2] - sure[:, -1])[:8]  # random weights tip easily: clips that the student is sure of
+    told = {"labels": list(LABELS[:classes]), **changed}
+    return write_bundle_of(student, folder, None, heard[clear], ending=ending, **told)
+
+
+def write_bundle_of(
+    student: Student,
+    folder: Path,
+    seen: np.ndarray | None,
+    golden: np.ndarray,
+    *,
+    ending: Ending = PLAIN,
+    weight_bits: int = 8,
+    features: bool = False,
+    **told: object,
+) -> Path:
+    """Write a student's whole int8 bundle.
+
+    seen:   (n, samples) waveforms that give the scales; None for made sounds
+    features: whether the first layer reads int8 too, as in a bundle for a microcontroller
+    golden: (n, samples) waveforms
+    told:   what bundle.json says otherwise than a small bundle's
+    """
     models = folder.parent / f"{folder.name}-models"
     models.mkdir(parents=True, exist_ok=True)
+    held = None if seen is None else scales(student, seen, weight_bits=weight_bits, features=features)
     made = {}
     for name in runtimes():
         runtime = import_runtime(name)
         path = models / f"model{runtime.SUFFIX}"
-        path.write_bytes(lower(name, student, ending))
+        path.write_bytes(lower(name, student, ending, held))
         built = Step("build", {"front_end": asdict(student.config.front_end)}, {}, "", "built")
         trail = (built, Step("quantise", {}, {}, "built", "a student"))
         export = Step("export", {"runtime": name}, {}, "a student", content_hash(path))
         made[runtime.FORM] = Artifact(runtime.FORM, path, signature_of(student.config), (*trail, export))
-    facts = small_facts(made, **{"labels": list(LABELS[:classes]), **changed})
-    heard = sounds(32, SAMPLES, rate=RATE, seed=50)
-    sure = np.sort(probabilities(student, heard), axis=1)
-    clear = np.argsort(sure[:, -2] - sure[:, -1])[:8]  # random weights tip easily: clips that the student is sure of
-    write_bundle(folder, made, facts, heard[clear], copy_report)
+    write_bundle(folder, made, small_facts(made, **told), golden, copy_report)
     return folder
 
 

@@ -77,15 +77,16 @@ def probabilities(student: Student, waves: np.ndarray) -> np.ndarray:
         return torch.softmax(student(torch.from_numpy(waves)), 1).numpy()
 
 
-def scales(student: Student, waves: np.ndarray, *, weight_bits: int = 7) -> Quantisation:
-    """Return int8 scales that cover what some sounds make of every tensor after the features."""
+def scales(student: Student, waves: np.ndarray, *, weight_bits: int = 7, features: bool = False) -> Quantisation:
+    """Return int8 scales that cover what some sounds make of every tensor after the features; features: of those too."""
     from edgecomp.students.layers import FEATURES
     from edgecomp.students.net import activations
 
     with torch.inference_mode():
         seen = activations(student.config.layers, student.body.folded(), student.front_end(torch.from_numpy(waves)))
     return Quantisation(
-        {name: scale_for(x.min().item(), x.max().item()) for name, x in seen.items() if name != FEATURES}, weight_bits
+        {name: scale_for(x.min().item(), x.max().item()) for name, x in seen.items() if features or name != FEATURES},
+        weight_bits,
     )
 
 

@@ -99,7 +99,7 @@ max_loss = 1.0
 QUICK = """
 import numpy
 from edgecomp import cli, evaluate, measure
-same = measure.Latency(1.0, 1.0, 1.0, 1.0, 1.0, 10, "not measured", numpy.ones((10, 1)))
+same = measure.Latency(1.0, 1.0, 1.0, 1.0, 1.0, 10, "not measured", numpy.ones((10, 1)), numpy.ones((10, 1)))
 evaluate.latency = lambda sessions, clips: dict.fromkeys(sessions, same)
 evaluate.footprint, evaluate.from_footprint = (lambda *_, **__: None), (lambda *_, **__: ())
 cli.main()

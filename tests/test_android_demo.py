@@ -12,6 +12,7 @@ from edgecomp.bundle import read_bundle
 from edgecomp.embed import android, embed
 from tests.android_tools import have
 from tests.small_bundle import write_small_bundle
+from tests.small_form import FORM
 
 APP = kotlinc.APP
 RESOURCES = APP / "res"
@@ -41,7 +42,9 @@ def test_the_cores_own_tests_pass_on_the_jvm():
 @pytest.mark.slow
 @pytest.mark.parametrize("form", android.OPENERS)
 def test_the_apps_types_agree_with_androids_classes(form, tmp_path):
-    embed(read_bundle(write_small_bundle(tmp_path / "sounds-anything")), "android", tmp_path / "model", form)
+    told = FORM if form == "onnx" else {"questions": []}
+    bundle = read_bundle(write_small_bundle(tmp_path / "sounds-anything", form=told))
+    embed(bundle, "android", tmp_path / "model", form)
     have(kotlinc.app, have(kotlinc.model_module, tmp_path / "model"), tmp_path / "work")
 
 
@@ -153,6 +156,29 @@ def test_what_is_touched_is_at_least_48_dp_high():
             assert float(one.attrib.get(f"{NAME}minHeight", height).removesuffix("dp")) >= 48
 
 
+def test_the_fields_of_the_form_are_at_least_48_dp_high_and_name_their_question():
+    code = (APP / "kotlin" / "edgecomp" / "demo" / "QuestionView.kt").read_text()
+    assert int(re.search(r"const val TOUCH_DP = (\d+)", code)[1]) >= 48
+    for made in ("RadioButton(activity)", "EditText(activity)"):
+        field = code[code.index(made) :].split("}")[0]
+        assert "minHeight = dp(TOUCH_DP)" in field
+    assert 'button.contentDescription = "$title ${option.second}"' in code and "label.labelFor = input.id" in code
+
+
+def test_nobody_is_recorded_with_the_answers_of_somebody_else():
+    code = (APP / "kotlin" / "edgecomp" / "demo" / "RecordActivity.kt").read_text()
+    for place in ("onStop", "failed", "onRequestPermissionsResult", "onActivityResult"):
+        assert "answers = null" in code[code.index(f"fun {place}(") :].split("\n    }\n")[0], place
+    assert "private var answers: Map<String, Any?>? = null" in code and "onSaveInstanceState" not in code
+
+
+def test_the_form_and_the_result_say_that_no_answer_changes_it():
+    shown = {place: (RESOURCES / "layout" / f"{place}.xml").read_text() for place in ("form", "result")}
+    assert "@string/form_note" in shown["form"] and "@string/answers_note" in shown["result"]
+    assert "no answer changes what it says" in strings("values")["form_note"][0]
+    assert "had no part in this result" in strings("values")["answers_note"][0]
+
+
 def test_what_changes_by_itself_is_read_aloud():
     spoken = {
         one.attrib[f"{NAME}id"].removeprefix("@+id/")
@@ -160,7 +186,7 @@ def test_what_changes_by_itself_is_read_aloud():
         for one in ET.parse(file).getroot().iter()
         if f"{NAME}accessibilityLiveRegion" in one.attrib
     }
-    assert spoken >= {"status", "countdown", "loudness", "frame"}
+    assert spoken >= {"status", "countdown", "loudness", "frame", "problem", "fault"}
 
 
 def test_an_ask_never_shows_the_models_own_guess():

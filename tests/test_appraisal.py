@@ -80,14 +80,15 @@ def test_labels_groups_lengths_loudness_and_subjects_are_slices():
     assert kinds >= {"all", "class", "group", "class × group", "length", "loudness", "subject"}
 
 
-def test_binary_tasks_are_judged_by_sensitivity_specificity_and_auroc():
+def binary_case(n: int = 400) -> tuple[Case, np.ndarray]:
+    """Make a case of two labels, and the scores of both models; each decides by a threshold of its own."""
     rng = np.random.default_rng(1)
-    targets = (rng.random(400) < 0.4).astype(np.int64)
-    scores = np.clip(0.5 * targets + rng.uniform(0, 0.6, 400), 0, 1)
+    targets = (rng.random(n) < 0.4).astype(np.int64)
+    scores = np.clip(0.5 * targets + rng.uniform(0, 0.6, n), 0, 1)
     given = np.stack([1 - scores, scores], 1).astype(np.float32)
-    base = case(n=400)
+    base = case(n=n)
     clips = tuple(replace(clip, label=("no", "yes")[target]) for clip, target in zip(base.clips, targets, strict=True))
-    two = replace(
+    made = replace(
         base,
         labels=("no", "yes"),
         clips=clips,
@@ -97,6 +98,12 @@ def test_binary_tasks_are_judged_by_sensitivity_specificity_and_auroc():
         positive=1,
         thresholds={TEACHER: 0.5, "int8": 0.4},
     )
+    return made, scores
+
+
+def test_binary_tasks_are_judged_by_sensitivity_specificity_and_auroc():
+    two, scores = binary_case()
+    targets = two.targets
     rows = appraisal.slice_table(two, 0.03).rows
     assert {row.metric for row in rows} == {"sensitivity", "specificity", "AUROC"}
     found = {row.metric: row for row in rows if row.kind == "all"}
@@ -194,6 +201,20 @@ def test_a_teacher_that_gives_labels_only_is_audited_by_its_decisions():
     assert first.slice == "place: street" and first.verdict == "lost"
     assert appraisal.forgotten(plain, None)["clips"] and appraisal.inherited(plain)["teacher_errors"] > 0
     to_json(appraisal.calibration(plain))
+
+
+def test_a_teacher_of_two_labels_that_gives_labels_only_has_no_auroc_to_be_held_against():
+    one, _ = binary_case()
+    hard = np.eye(2, dtype=np.float32)[one.decided[TEACHER]]
+    plain = replace(one, answers=one.answers | {TEACHER: hard}, thresholds={**one.thresholds, TEACHER: 0.5})
+    assert {row.metric for row in appraisal.slice_table(one, 0.05).rows} == {"sensitivity", "specificity", "AUROC"}
+    rows = appraisal.slice_table(plain, 0.05).rows
+    assert {row.metric for row in rows} == {"sensitivity", "specificity"}
+    assert {(row.slice, row.metric): row.difference for row in rows} == {
+        (row.slice, row.metric): row.difference
+        for row in appraisal.slice_table(one, 0.05).rows
+        if row.metric != "AUROC" and row.kind != "teacher unsure"
+    }
 
 
 def test_a_label_without_test_clips_has_no_row_and_a_missing_group_value_is_one():

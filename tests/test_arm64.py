@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.devices import Device, Effort, ModelFile, _arm64_root, _debian, arm64, open_device
+from edgecomp.devices import Device, Effort, ModelFile, _arm64_root, _debian, _emulated, arm64, open_device
 from edgecomp.errors import DeviceError
 from edgecomp.metrics import is_constant
 from tests.small_bundle import RATE, SAMPLES, small_models
@@ -68,7 +68,7 @@ def test_an_emulated_core_says_itself_which_one_it_is(prepared, core, has, lacks
     assert has <= set(facts["features"]) and not lacks & set(facts["features"])
     assert facts["dot_product"] is ("asimddp" in has)
     assert f"{arm64.CORES[core]} (qemu-aarch64 " in facts["name"] and facts["name"].endswith("emulated)")
-    assert all(facts[name] is None for name in arm64.OF_THE_HOST), "these are of the machine that emulates"
+    assert all(facts[name] is None for name in _emulated.OF_THE_HOST), "these are of the machine that emulates"
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_emulated_times_carry_no_heat_and_no_energy_and_there_are_no_starts(prep
 
 def test_another_core_than_was_asked_for_is_refused(folder, monkeypatch):
     said = {"core_names": ["Cortex-A72"], "midr": ["0x41:0xd08:r0"]}
-    monkeypatch.setattr(arm64.Local, "describe", lambda self: said)
+    monkeypatch.setattr(_emulated.Local, "describe", lambda self: said)
     with (
         open_device("arm64:cortex-a53", folder.parents[1]) as device,
         pytest.raises(DeviceError, match="says that it is Cortex-A72") as caught,
@@ -183,7 +183,7 @@ def test_the_emulated_python_sees_nothing_of_this_machines_settings(folder):
 def test_without_debians_tools_it_says_where_to_prepare(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match="there is no apt-get here") as caught:
-        _debian.Apt(tmp_path / "apt", "arm64")
+        _debian.Apt(tmp_path / "apt", "arm64", _arm64_root.OTHERWISE)
     assert "Debian 12 or newer" in caught.value.fix and "ssh:USER@HOST" in caught.value.fix
 
 
@@ -215,7 +215,7 @@ def tools(tmp_path, monkeypatch):
 
 
 def _apt(tools: Path) -> _debian.Apt:
-    return _debian.Apt(tools / "apt", "arm64", tools / "os-release")
+    return _debian.Apt(tools / "apt", "arm64", _arm64_root.OTHERWISE, tools / "os-release")
 
 
 def test_the_mirror_is_the_one_of_this_machine_with_backports_where_qemu_is_old(tools):

@@ -1,16 +1,18 @@
 """bench.py: what a device gives becomes lines with units, bounds and intervals; what breaks off keeps what it had."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgecomp import bench
-from edgecomp.devices import Answers, Effort, Start, Timing, Window, open_device
+from edgecomp.bundle import FLOAT_ANSWERS, read_bundle
+from edgecomp.devices import Answers, BrokenOffError, Effort, Start, Timing, Window, open_device
 from edgecomp.errors import BundleError, DeviceError
 from tests.small_bundle import write_small_bundle
 
-EFFORT = Effort(seconds=0.05, windows=10)
+EFFORT = Effort(seconds=0.05, windows=10, processes=2)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ class Fake:
 
 def _right(folder):
     """Answer what the bundle itself answers."""
-    opened = bench.read_bundle(folder)
+    opened = read_bundle(folder)
     _, clips = bench.golden_clips(opened)
     session = opened.session("tflite")
     said = [session(clip) for clip in clips]
@@ -138,6 +140,41 @@ def test_what_was_measured_before_a_device_was_lost_is_kept(folder):
     assert time.value == 2.0 and "broke off" in time.method
 
 
+def test_answers_that_came_before_a_device_was_lost_are_kept(folder):
+    right, kept = _right(folder), []
+    _, golden = bench.golden_clips(read_bundle(folder))
+    (folder / FLOAT_ANSWERS).write_text(json.dumps({"probabilities": right(0).astype(float).tolist()}))
+    given = bench.WholeSplit(golden, right(0).argmax(1))
+    device = Fake(right)
+
+    def cut(model, clips, threads=1, delegate="default"):
+        device.answers = lambda *given: _lost(Answers(right(0)[:3], np.zeros(3, np.float32), "a runtime 1"))
+        return Answers(right(0), np.zeros(len(clips), np.float32), "a runtime 1")
+
+    device.answers = cut
+    with pytest.raises(BrokenOffError, match="the cable is out; so much came"):
+        for row in bench.bench(bench.subjects([folder], device), device, [EFFORT], given=given):
+            kept.append(row)
+    by_name = {row.name: row for row in kept}
+    assert by_name["agreement"].n == 3 and by_name["agreement"].value == 1 and by_name["agreement"].bound is None
+    assert by_name["accuracy"].method.startswith(f"the first 3 of {len(golden)} clips, then the device was lost")
+    assert "golden_difference" in by_name and "latency_p50" not in by_name
+
+
+def test_starts_that_were_done_before_a_device_was_lost_are_kept(folder):
+    device, kept = Fake(_right(folder)), []
+    device.starts = lambda *given: _lost((Start(30.0, 15.0, {}), Start(20.0, 10.0, {})))
+    with pytest.raises(BrokenOffError):
+        for row in bench.bench(bench.subjects([folder], device), device, [EFFORT]):
+            kept.append(row)
+    cold = next(row for row in kept if row.name == "cold_start")
+    assert (cold.low, cold.value, cold.high, cold.n) == (20, 25, 30, 2)
+
+
+def _lost(kept):
+    raise BrokenOffError(DeviceError("the cable is out"), kept, "so much came")
+
+
 def test_a_sustained_run_says_how_it_drifted_and_how_warm_it_was(folder):
     rows = _rows(Fake(_right(folder), windows=60), folder, replace(EFFORT, sustained_s=60), starts=0)
     drift = next(row for row in rows if row.name == "drift")
@@ -148,6 +185,58 @@ def test_a_sustained_run_says_how_it_drifted_and_how_warm_it_was(folder):
 def test_energy_is_in_millijoules_a_clip(folder):
     energy = next(row for row in _rows(Fake(_right(folder)), folder, starts=0) if row.name == "energy")
     assert energy.value == 0.5 and energy.unit == "mJ"
+
+
+def test_energy_is_the_mean_of_windows_in_which_the_counter_may_not_have_ticked(folder):
+    device = Fake(_right(folder), windows=20)
+    told = device.time
+
+    def ticking(models, clips, effort):
+        timing = told(models, clips, effort)
+        tick = [
+            replace(one, energy_uj=dict.fromkeys(one.energy_uj, 2000.0 * (place % 4 == 0)))
+            for place, one in enumerate(timing.windows)
+        ]
+        return replace(timing, windows=tuple(tick))
+
+    device.time = ticking
+    energy = next(row for row in _rows(device, folder, starts=0) if row.name == "energy")
+    assert energy.value == 0.5 and energy.low <= 0.5 <= energy.high
+
+
+def test_processes_that_differ_widen_the_interval_and_the_method_says_so(folder):
+    device = Fake(_right(folder), windows=20)
+    told = device.time
+
+    def apart(models, clips, effort):
+        timing = told(models, clips, effort)
+        moved = [
+            replace(
+                one,
+                process=place // 4,
+                load=11.5,
+                median_ms={name: ms * (1 + 0.2 * (place // 4)) for name, ms in one.median_ms.items()},
+            )
+            for place, one in enumerate(timing.windows)
+        ]
+        return replace(timing, windows=tuple(moved))
+
+    device.time = apart
+    time = next(row for row in _rows(device, folder, starts=0) if row.name == "latency_p50")
+    assert time.value == pytest.approx(2.5 * 1.4) and time.high - time.low > 1
+    assert "in 5 fresh processes" in time.method and "Student's t over processes" in time.method
+    assert "busy, load average up to 11.5" in time.method
+
+
+def test_the_host_shares_a_run_among_fresh_processes(folder):
+    with open_device("host") as host:
+        found = bench.subjects([folder], host, "tflite")
+        _, clips = bench.golden_clips(found[0].bundle)
+        timing = host.time([one.file for one in found], clips, Effort(seconds=0.05, windows=6, processes=3))
+        once = host.time([one.file for one in found], clips, Effort(windows=2, processes=3, sustained_s=0.1))
+    assert {window.process for window in timing.windows} == {0, 1, 2}
+    assert [w.at_s for w in timing.windows] == sorted(w.at_s for w in timing.windows)
+    assert {window.process for window in once.windows} == {0}, "drift is that of one process"
 
 
 def test_starts_give_medians_and_the_range(folder):

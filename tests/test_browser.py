@@ -97,7 +97,27 @@ def test_a_start_begins_with_the_page_and_a_fresh_browser(chromium, models):
     (start,) = chromium.starts(models["tflite"], SAMPLES, starts=1)
     assert chromium._chromium._process.pid != before
     assert 0 < start.load_ms < start.cold_ms < 60_000
-    assert start.memory == {} and "cannot read" in start.reason
+    heap, process = start.memory["page_heap_bytes"], start.memory["page_process_bytes"]
+    assert models["tflite"].path.stat().st_size < heap < process < 1e9 and heap % 65_536 == 0, (
+        "whole pages of WebAssembly"
+    )
+    assert "WebAssembly heap" in start.reason and "kernel" in start.reason
+
+
+def test_every_webassembly_memory_that_comes_to_be_is_counted():
+    told = node("""
+      import { watchHeap } from "./facts.js";
+      const bytes = watchHeap();
+      const exporting = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 5, 3, 1, 0, 3, 7, 5, 1, 1, 109, 2, 0]);
+      const before = bytes();
+      const { instance } = await WebAssembly.instantiate(exporting);
+      const three = bytes();
+      instance.exports.m.grow(2);
+      const importing = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 2, 8, 1, 1, 101, 1, 109, 2, 0, 1]);
+      await WebAssembly.instantiate(await WebAssembly.compile(importing), { e: { m: new WebAssembly.Memory({ initial: 1 }) } });
+      console.log(JSON.stringify([before, three, bytes()].map((one) => one / 65536)));
+    """)
+    assert told == [0, 3, 6]
 
 
 def test_the_browser_says_what_it_is(chromium):

@@ -31,6 +31,18 @@ def test_what_code_does_changes_the_hash(package):
     assert _hash(package, "def f(x):\n    return x + 1\n") != _hash(package, "def f(x):\n    return x + 2\n")
 
 
+def test_a_changed_template_in_a_folder_changes_its_hash(package):
+    (package / "pages").mkdir()
+    (package / "pages" / "write.py").write_text("WIDTH = 1\n")
+    found = set()
+    for text in ("<p>one</p>", "<p>two</p>"):
+        (package / "pages" / "page.html.j2").write_text(text)
+        code.code_hash.cache_clear()
+        code._meaning.cache_clear()
+        found.add(code.code_hash("pages"))
+    assert len(found) == 2
+
+
 def test_a_file_may_define_dataclasses(tmp_path):
     file = tmp_path / "data.py"
     file.write_text(

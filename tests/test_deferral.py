@@ -103,6 +103,16 @@ def test_more_than_ever_seen_and_nan_always_ask():
     assert chosen.asks([0.99, 0.991, np.nan, np.inf]).tolist() == [False, True, True, True]
 
 
+def test_a_useless_uncertainty_breaks_the_bound_exactly_as_often_as_the_first_rung_passes():
+    # every threshold is bad where all clips are wrong with a chance of 0.055: the promise is broken if the first rung passes
+    unsure, behind = np.arange(300) / 300, np.arange(300) >= 59
+    assert choose_threshold(unsure, behind, 0.05).answered == 59
+    for place in range(59):  # one error among the first 59 and it always asks, whatever stands behind them
+        assert choose_threshold(unsure, behind | (np.arange(300) == place), 0.05).ask_above is None
+        assert choose_threshold(unsure, np.arange(300) == place, 0.05).ask_above is None
+    assert pytest.approx(0.0355, abs=5e-5) == 0.945**59, "so it is broken in 3.55 % of cases, not in 5.5 %"
+
+
 @pytest.mark.parametrize("levels", [None, 5])
 def test_the_risk_is_above_the_bound_in_at_most_5_percent_of_cases(levels):
     broken = 0

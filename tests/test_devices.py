@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 
 from edgecomp.cli import devices as _commands  # noqa: F401, it adds them to the command line
-from edgecomp.devices import Device, Effort, How, devices, lines_to_timing, open_device
+from edgecomp.devices import (
+    BrokenOffError,
+    Device,
+    Effort,
+    How,
+    Start,
+    devices,
+    gather_starts,
+    lines_to_answers,
+    lines_to_timing,
+    open_device,
+)
 from edgecomp.errors import DeviceError
 from tests.small_task import call
 
@@ -124,6 +135,50 @@ def test_a_device_that_was_lost_before_any_window_is_an_error():
         lines_to_timing(_lost_after(0), Effort(), "a clock")
 
 
+def _answers_until(count: int, order=None) -> Iterator[dict]:
+    yield {"event": "loaded", "runtime": "LiteRT 1"}
+    for row in order or range(count):
+        yield {"event": "answer", "row": row, "probabilities": [row / 8, 1 - row / 8], "uncertainty": row}
+    if order is None:
+        raise DeviceError("it was unplugged", where="the port", fix="plug it in")
+
+
+def test_answers_that_came_before_a_device_was_lost_go_with_the_error():
+    with pytest.raises(BrokenOffError, match="it was unplugged; the first 2 of 5 clips had been answered") as caught:
+        lines_to_answers(_answers_until(2), 5, "a board")
+    kept = caught.value.kept
+    assert kept.probabilities.tolist() == [[0, 1], [0.125, 0.875]] and kept.runtime == "LiteRT 1"
+    assert kept.uncertainty.tolist() == [0, 1] and (caught.value.where, caught.value.fix) == ("the port", "plug it in")
+
+
+def test_a_device_that_was_lost_before_any_answer_has_nothing_to_keep():
+    with pytest.raises(DeviceError, match="it was unplugged") as caught:
+        lines_to_answers(_answers_until(0), 5, "a board")
+    assert not isinstance(caught.value, BrokenOffError)
+
+
+def test_answers_are_put_in_the_clips_order_and_a_gap_is_an_error():
+    found = lines_to_answers(_answers_until(3, [2, 0, 1]), 3, "a board")
+    assert found.probabilities[:, 0].tolist() == [0, 0.125, 0.25]
+    with pytest.raises(DeviceError, match="no answer to 1 of 3 clips, the first is clip 2") as caught:
+        lines_to_answers(_answers_until(2, [2, 0]), 3, "a board")
+    assert caught.value.where == "a board" and not isinstance(caught.value, BrokenOffError)
+
+
+def _starts_until(count: int) -> Iterator[Start]:
+    yield from (Start(float(ms), 1.0, {}) for ms in range(count))
+    raise DeviceError("it was unplugged")
+
+
+def test_starts_that_were_done_before_a_device_was_lost_go_with_the_error():
+    with pytest.raises(BrokenOffError, match="it was unplugged; 2 of 5 starts had been done") as caught:
+        gather_starts(_starts_until(2), 5)
+    assert [start.cold_ms for start in caught.value.kept] == [0, 1]
+    with pytest.raises(DeviceError) as caught:
+        gather_starts(_starts_until(0), 5)
+    assert not isinstance(caught.value, BrokenOffError)
+
+
 def test_shared_parts_of_the_folder_are_no_kinds():
-    assert not any(kind.startswith("_") for kind in devices()) and {"host", "arm64", "ssh"} <= set(devices())
+    assert not any(kind.startswith("_") for kind in devices()) and {"host", "arm64", "ssh", "x86"} <= set(devices())
     assert Path(import_module("edgecomp.devices").__file__).parent.joinpath("_scripted.py").exists()

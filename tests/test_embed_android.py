@@ -194,6 +194,30 @@ def test_the_self_test_passes_here_and_names_what_was_changed(drive, bundle, mod
 
 
 @pytest.mark.slow
+def test_a_damaged_model_file_is_refused_with_a_message_even_where_its_hash_is_right(drive, bundle, tmp_path):
+    whole, random = read_facts(bundle, "onnx").model.path.read_bytes(), np.random.default_rng(0)
+    held = {
+        "whole": whole,
+        "empty": b"",
+        "zeros": bytes(5000),
+        "text": b"no model",
+        "tflite": b"\x1c\0\0\0TFL3" + bytes(99),
+    }
+    held |= {f"cut {row}": whole[: int(at)] for row, at in enumerate(random.integers(1, len(whole), 12))}
+    for row in range(40):
+        flipped = bytearray(whole)
+        for at in random.integers(0, 3000 if row % 2 else len(whole), 4):
+            flipped[at] ^= 1 << int(random.integers(8))
+        held[f"flipped {row:02}"] = bytes(flipped)
+    for name, content in held.items():
+        (tmp_path / name).write_bytes(content)
+    told = {row["file"]: row["refused"] for row in rows(drive("load", tmp_path))}
+    assert set(told) == set(held) and told["whole"] is None
+    assert all(told[name] for name in held if not name.startswith(("whole", "flipped")))
+    assert any(told[name] for name in held if name.startswith("flipped")), "weights may be any bytes, the graph may not"
+
+
+@pytest.mark.slow
 def test_200_real_clips_get_the_bundles_answers(drive, bundle, real_clips, python_model):
     """The decision of every clip is the bundle's own, whose resampler is soxr; Python's module resamples as Kotlin does."""
     facts, session = read_facts(bundle, "onnx"), bundle.session("onnx")

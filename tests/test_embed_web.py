@@ -21,6 +21,7 @@ from edgecomp.embed import EmbedError, Selector, embed, web
 from edgecomp.embed.facts import read_facts
 from edgecomp.errors import EdgecompError
 from tests.small_bundle import SAMPLES, write_small_bundle
+from tests.small_form import FORM, GIVEN, ODD
 
 BUILD = Path(__file__).parents[1] / "build"
 RATE_HZ = 8000
@@ -107,7 +108,7 @@ def test_properties_of_chunks_windows_ring_and_damage_hold(tools, module, folder
     said = run(
         ["node", "--test", "test/properties.test.mjs"], tools, MODULE=str(module), FACTS=str(folder / "facts.json")
     )
-    assert re.search(r"^# pass 10$", said, re.MULTILINE) and re.search(r"^# fail 0$", said, re.MULTILINE)
+    assert re.search(r"^# pass 11$", said, re.MULTILINE) and re.search(r"^# fail 0$", said, re.MULTILINE)
 
 
 def test_resampling_is_that_of_the_python_package(tools, module, folder, package):
@@ -242,11 +243,13 @@ def test_wav_files_are_read_as_python_reads_them(tools, module, folder, package)
 def test_the_code_is_well_typed_whatever_the_labels_are(tools, tmp_path):
     labels = ['say "no"', "back\\slash", "`${x}`*/-->"]
     for form in ("tflite", "onnx"):
-        odd = write_small_bundle(tmp_path / form / "sounds", labels=labels, summary="Odd */ `${x}` --> \\ names")
+        asks = {"questions": [*FORM["questions"], ODD]}
+        names = "Odd */ `${x}` --> \\ names"
+        odd = write_small_bundle(tmp_path / form / "sounds", labels=labels, summary=names, form=asks)
         embed(read_bundle(odd), "web", tmp_path / form / "web", form)
         code = next((tmp_path / form / "web").glob("*.ts"))
         (tmp_path / form / "web" / "use.ts").write_text(
-            f'import {{ load, type Label }} from "./{code.stem}.js";\n'
+            f'import {{ load, type FormAnswers, type Label }} from "./{code.stem}.js";\n'
             'const model = await load({ wasm: "/runtime/" });\n'
             "const outcome = await model.answer(new Float32Array(9), 44100);\n"
             f"export const told: Label = outcome.kind === 'ask' ? outcome.bestGuess : outcome.label;\n"
@@ -255,6 +258,11 @@ def test_the_code_is_well_typed_whatever_the_labels_are(tools, tmp_path):
             "export const unseen = outcome.label;\n"
             "// @ts-expect-error: no such label\n"
             'export const other: Label = "other";\n'
+            f"const given: FormAnswers = {json.dumps(GIVEN | {'odd': None})};\n"
+            "// @ts-expect-error: a question that must be answered is\n"
+            "export const open: FormAnswers = { ...given, fever: null };\n"
+            "// @ts-expect-error: no such option\n"
+            'export const chosen: FormAnswers = { ...given, breathing: "hard" };\n'
         )
         shutil.copytree(tmp_path / form / "web", tools / "model" / form, dirs_exist_ok=True)
     settings = json.loads((tools / "tsconfig.json").read_text())

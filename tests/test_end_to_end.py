@@ -48,7 +48,8 @@ def place(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("end-to-end")
     for name, runtime in (("anything", "litert"), ("anything-else", "ort")):
         write_target(folder, name, runtime=runtime)
-    write_task(folder / "task")
+    with (write_task(folder / "task") / "recipe.toml").open("a", encoding="utf-8") as recipe:
+        recipe.write('[[form.questions]]\nid = "fever"\ntext = { en = "Fever?", hi = "बुख़ार है?" }\n')
     return folder
 
 
@@ -103,6 +104,13 @@ def test_stdout_is_the_paths_of_the_bundles_and_nothing_else(place, compiled):
 def test_a_bundle_holds_what_ships_and_every_hash_is_right(bundle):
     assert FILES | {"golden"} == {p.name for p in bundle.iterdir()} - {"forgotten"}
     assert set(read_bundle(bundle).facts["files"]) >= FILES - {"bundle.json"} | {"golden/golden.json", "golden/00.wav"}
+
+
+def test_the_recipes_questions_are_in_the_bundle_its_card_and_its_report(bundle, report):
+    asked = {"id": "fever", "text": {"en": "Fever?", "hi": "बुख़ार है?"}, "kind": "yes-no", "optional": False}
+    assert read_bundle(bundle).form.told() == report["form"] == {"questions": [asked]}
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    assert "asks 1 question about the person, in en and hi: Fever?" in card and "They change no decision" in card
 
 
 def test_targets_share_the_steps_that_they_have_in_common(place, compiled):
@@ -330,6 +338,17 @@ def test_replicates_name_the_clips_that_students_of_any_seed_forget(place, bundl
     assert "replicate 2 of 2" in done.stderr
     clip = told["clips"][0]
     assert (found.parent / clip["sound"]).read_bytes()[:4] == b"fLaC" and clip["path"].startswith("audio/")
+
+
+def test_without_voices_forgotten_clips_are_listed_and_no_sound_of_theirs_goes_along(place, bundle, tmp_path):
+    words = ["compile", place / "task", "-t", place / "anything.toml", "--build", place / "build", "--out", tmp_path]
+    done = edgecomp(*words, "--without-voices", "--set", "distil.epochs=2", "--set", "finetune.epochs=1", quick=True)
+    assert done.returncode in (0, 3), done.stderr
+    folder = next(tmp_path.glob("tones-anything*/report.json")).parent
+    told = json.loads((folder / "report.json").read_text())["audit"]["forgotten"]
+    assert told["clips"] and {clip["sound"] for clip in told["clips"]} == {None} and told["voices"] is False
+    assert not list(folder.rglob("*.flac")) and "data:audio" not in (folder / "report.html").read_text()
+    assert "left out on purpose" in (folder / "report.html").read_text()
 
 
 def test_seed_data_out_and_set_have_their_effect(place, bundle, tmp_path):

@@ -16,7 +16,7 @@ from edgecomp.students.families import families
 from edgecomp.students.front_end import FrontEnd
 from edgecomp.students.student import freeze
 from tests.small_mcu import RATE, SAMPLES, fair_student, lower, small_body, write_int8_bundle
-from tests.small_students import LABELS, probabilities, sounds
+from tests.small_students import LABELS, probabilities, scales, sounds
 
 torch.set_num_threads(1)
 ENDINGS = {
@@ -52,6 +52,22 @@ def test_the_parts_are_hardly_further_from_the_float_student_than_the_whole_file
     assert np.abs(unsure - [one.uncertainty for one in wanted]).mean() < 0.06
     clear = np.sort(whole, axis=1) @ [0, -1, 1] > 0.2
     assert clear.sum() > 10 and (found.argmax(1) == whole.argmax(1))[clear].all()
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_file_with_int8_features_holds_the_very_body_that_is_cut_out(family, tmp_path):
+    """As a microcontroller's target asks for: the parts answer as the whole file does, but for rounding to even."""
+    student, waves = fair_student(family), sounds(40, SAMPLES, rate=RATE, seed=3)
+    held = scales(student, sounds(16, SAMPLES, rate=RATE, seed=7), weight_bits=8, features=True)
+    (tmp_path / "model.tflite").write_bytes(import_runtime("litert").lower(freeze(student, held), {}))
+    body = cut_body((tmp_path / "model.tflite").read_bytes(), student.config.front_end)
+    assert (body.features, body.logits) == (held.activations["features"], held.activations["logits"])
+    assert {TYPES[tensor.type] for tensor in TfliteFile(body.content).tensors} == {"INT8", "INT32"}
+    found, _ = body.answers(run_part(body.content, body.quantise(run_part(body.front, waves))))
+    ask = import_runtime("litert").open_session(tmp_path / "model.tflite")
+    wanted = np.stack([ask(wave).probabilities for wave in waves])
+    assert np.ptp(wanted, axis=0).max() > 0.3
+    assert (np.abs(found - wanted).max(axis=1) < 1e-6).mean() > 0.9 and np.abs(found - wanted).max() < 0.02
 
 
 def test_the_front_end_that_is_cut_off_is_the_students_own():

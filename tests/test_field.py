@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from edgecomp.errors import InputError
-from edgecomp.report import field
+from edgecomp.report import field, field_parity
 from tests.test_results import ONE
 
 TIME = replace(ONE, quantiles=[0.2 + i / 1000 for i in range(101)])
@@ -101,7 +101,7 @@ def test_what_only_a_phone_or_a_microcontroller_tells_is_shown():
 
 
 def test_every_column_has_a_head():
-    assert set(field.COLUMNS) | set(field.PARITY) == set(field.HEADS)
+    assert set(field.COLUMNS) | set(field.PARITY) | set(field_parity.JUDGED) == set(field.HEADS)
 
 
 def test_markdown_has_as_many_cells_in_every_row():

@@ -116,6 +116,7 @@ def test_a_file_beside_the_probe_cannot_shadow_a_module(tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     stub = tmp_path / "stub.py"
     stub.write_text(host.PROBE.read_text())
+    (tmp_path / "cpuid.py").write_text(host.PROBE.with_name("cpuid.py").read_text())
     monkeypatch.setattr(host, "PROBE", stub)
     assert host.footprint(tiny_onnx(tmp_path / "tiny.onnx"), "onnx", starts=1).load_ms > 0
 

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "edgecomp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     {"errors", "progress", "shipped", "threads"},
-    {"portable"},
+    {"portable", "form"},
     {"recipe", "artifact", "metrics", "schedule"},
-    {"code"},
+    {"code", "spread"},
     {"target"},
     {"store"},
     {"data"},

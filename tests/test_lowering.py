@@ -106,14 +106,15 @@ def test_a_float_file_answers_as_torch_does(family, seed, size, runtime, folder)
     assert np.abs(found - wanted).max() < FLOAT
 
 
+@pytest.mark.parametrize("features", [False, True], ids=["float features", "int8 features"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("family", families())
-def test_both_int8_files_answer_as_their_simulation_does(family, seed, size, folder):
+def test_both_int8_files_answer_as_their_simulation_does(family, seed, size, features, folder):
     """With 7-bit weights, which no processor saturates."""
     student = _student(family, seed, size)
     waves = sounds(32, SIZES[size]["samples"], rate=SIZES[size]["rate"], seed=seed + 7)
-    quantisation = scales(student, waves)
+    quantisation = scales(student, waves, features=features)
     wanted = _simulated(student, waves, quantisation)
     model = freeze(student, quantisation)
     found = {name: _answers(name, import_runtime(name).lower(model, {}), waves, folder) for name in runtimes()}

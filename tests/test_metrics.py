@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, t
+from scipy.special import expit, logit
+from scipy.stats import binomtest, norm, t
 from sklearn.metrics import brier_score_loss, confusion_matrix, roc_auc_score
 
 from edgecomp import metrics
@@ -75,8 +76,21 @@ def test_delongs_variance_is_that_of_the_pairwise_definition(rows):
     variance = wins.mean(1).var(ddof=1) / positive.size + wins.mean(0).var(ddof=1) / negative.size
     if variance <= 1e-12:
         return
-    logit = np.log(ours.high / (1 - ours.high)) - np.log(ours.value / (1 - ours.value))
-    assert logit * ours.value * (1 - ours.value) / 1.959964 == pytest.approx(np.sqrt(variance), rel=1e-3)
+    twice = 2 * min(wins.shape)  # one comparison more is half won: the mean of `twice` and of that one
+    centre = (twice * ours.value + 0.5) / (twice + 1)
+    error = np.sqrt(variance + (0.5 / (twice + 1)) ** 2) / (centre * (1 - centre))
+    ends = expit(logit(centre) + norm.ppf([0.025, 0.975]) * error)
+    assert (ours.low, ours.high) == pytest.approx((min(ends[0], ours.value), max(ends[1], ours.value)), rel=1e-6)
+
+
+def test_an_area_near_1_of_few_clips_is_covered_too():
+    random, truth = np.random.default_rng(2), 0.95
+    labels = np.repeat([0, 1], [200, 20])
+    held = []
+    for _ in range(800):
+        estimate = metrics.auroc(random.standard_normal(220) + labels * np.sqrt(2) * norm.ppf(truth), labels)
+        held.append(estimate.low <= truth <= estimate.high)
+    assert 0.93 <= np.mean(held) <= 0.975  # with the plain logit interval 0.90
 
 
 def test_delong_covers_the_truth_about_95_times_of_100():

@@ -1,6 +1,6 @@
 """noninferiority: exact tests and Holm against references, the bound against its promise, the verdicts by their rules."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -74,10 +74,25 @@ def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
 
 
+@steady
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 10)), min_size=1, max_size=6))
+def test_weighted_holm_rejects_what_every_set_of_true_hypotheses_allows(family):
+    # closed testing: a member falls where every set that holds it is rejected by a weighted Bonferroni test
+    p, weights = np.array(family).T
+    sets = [np.array(members) for size in range(1, len(p) + 1) for members in combinations(range(len(p)), size)]
+    worst = [
+        max(min(1.0, (p[one] / weights[one]).min() * weights[one].sum()) for one in sets if member in one)
+        for member in range(len(p))
+    ]
+    assert holm(p, weights) == pytest.approx(worst, abs=1e-12)
+
+
 def test_holm_of_an_empty_family_is_empty_and_p_values_outside_0_to_1_are_refused():
     assert holm([]).size == 0
     with pytest.raises(InputError, match="outside 0 to 1"):
         holm([0.2, 1.2])
+    with pytest.raises(InputError, match="weights of shape"):
+        holm([0.2, 0.3], [1.0, 0.0])
 
 
 @pytest.mark.parametrize("n", [1, 20, 99, 660])

@@ -226,6 +226,15 @@ def test_a_latency_that_only_a_busy_clock_shows_is_not_met():
     assert [aim.met for aim in peers_telling.aims(rows, "tflite")[:4]] == [False] * 4
 
 
+def test_the_first_run_after_all_other_models_is_told_beside():
+    found = peers_telling.aims(rows_of(first_cpu_ms_per_second=2.0), "tflite")[0].found
+    assert "right after" not in found, "the other row does not say it"
+    rows = [one | {"first_cpu_ms_per_second": 2 * one["ms_per_second"]} for one in rows_of()]
+    assert peers_telling.aims(rows, "tflite")[3].found.endswith(
+        "in CPU time 1/20.0, right after all other models 1/20.0"
+    )
+
+
 def test_a_busy_machine_is_told():
     facts = {"method": "m", "clip_seconds": 2.0, "device": "host", "taken": "now", "n": 456}
     assert "busy (load 6.0)" in peers_telling.told([row("a", "teacher", load_average=6.0, **facts)])
@@ -257,3 +266,33 @@ def test_mfccs_of_silence_are_finite_and_of_the_networks_shape():
     features = peers_sessions.make_mfcc()(np.zeros(16000, np.float32))
     assert features.shape == (49, 10)
     assert np.isfinite(features).all()
+
+
+def test_edgecomp_s_own_peer_starts_from_the_teacher_and_leaves_it_as_it_was(tmp_path, monkeypatch):
+    """The script itself, with a stand-in for the command that writes into its store as a compile does."""
+
+    def install(place, dependencies):
+        (place / "bin").mkdir(parents=True)
+        stand_in = place / "bin" / "edgecomp"
+        stand_in.write_text(
+            'set -e\n[ "$*" = "compile a/recipe --target t --build build" ]\n[ -f build/done/teacher ]\n'
+            "mkdir -p build/bundles/it && echo made > build/bundles/it/model.tflite && echo new > build/done/student\n"
+        )
+        stand_in.chmod(0o755)
+        return peers_making.Made("", install_s=1.0, install_bytes=2)
+
+    monkeypatch.setattr(peers_making, "_install", install)
+    seed = tmp_path / "task" / "inputs" / "seed" / "done"
+    seed.mkdir(parents=True)
+    (seed / "teacher").write_text("weights")
+    (peer,) = [one for one in peers_making.read_peers() if one.of == "edgecomp"]
+    peers_making.make([peer], tmp_path / "task", KEYS, given={"RECIPE": "a/recipe", "TARGET": "t"})
+    made = peers_making.read_made(tmp_path / "task" / "edgecomp")
+    assert (made.error, made.install_bytes) == ("", 2) and made.script_s > 0
+    assert peers_making.model_of(tmp_path / "task" / "edgecomp").read_text() == "made\n"
+    assert [file.name for file in seed.iterdir()] == ["teacher"], "the next run would find the student there"
+
+
+def test_edgecomp_s_rows_have_no_minutes_of_a_compile_that_failed():
+    minutes = [peers_telling._effort(row("a", "edgecomp", script_error=why))[-1] for why in ("", "a gate failed")]
+    assert minutes == ["1.5", "–"]

@@ -171,7 +171,7 @@ GOLDEN = {
         {"quantise": {"weight_bit": 7}},
         "",
         "unknown setting 'weight_bit'\n  where: redmi-7a.toml [override.quantise]\n"
-        "  fix:   did you mean 'weight_bits'? settings of quantise are clips, weight_bits",
+        "  fix:   did you mean 'weight_bits'? settings of quantise are clips, features_in_int8, weight_bits",
     ),
     "a wrong type in a recipe": (
         {},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecomp.delivery import without_voices
 from edgecomp.errors import BundleError, InputError
 from edgecomp.report import html, markdown, read_report, read_sounds, terminal_summary, write_report
 from edgecomp.report import sounds as sounds_
@@ -105,9 +106,26 @@ def test_the_four_verdicts_are_counted_and_explained(text, report):
 
 def test_lost_slices_are_named_first_with_points_and_clips(text):
     assert (
-        "2 of 18 comparisons of a slice with the teacher lost, the worst first: all clips (−3.3 points, 1,320" in text
+        "2 of 18 comparisons of a slice with the teacher lost; groups first, and the one that surely lost most "
+        "beyond all other clips: all clips (−3.3 points, 1,320" in text
     )
     assert "accent: scotland (−20.0 points, 220 clips)" in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_what_a_slice_lost_beyond_the_others_stands_beside_its_difference(report):
+    row = next(row for row in report["audit"]["slices"] if row["slice"] == "accent: scotland")
+    row["beyond"] = {"value": -0.17, "low": -0.24, "high": -0.1, "n": 1320}
+    page = Outline(html(report)).text
+    assert "accent: scotland (−20.0 points, −17.0 in sureness beyond the other clips, 220 clips)" in page
+    assert "beyond the other clips −17.0 points (−24.0 to −10.0)" in page
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_sounds_that_were_left_out_on_purpose_are_said_to_be(report):
+    report["audit"] = without_voices(report["audit"])
+    page = Outline(html(report)).text
+    assert "Their sounds were left out on purpose" in page and "<audio" not in html(report)
 
 
 @pytest.mark.usefixtures("without_plots")

@@ -24,7 +24,7 @@ from tests.small_students import LABELS, NARROW, sounds
 from tests.test_bench import Fake, _right
 from tests.test_results import ONE
 
-EFFORT = Effort(seconds=0.05, windows=10)
+EFFORT = Effort(seconds=0.05, windows=10, processes=2)
 FRONT_END = FrontEnd.preset(RATE, SAMPLES)
 SLOW = (Peak("float32", 2e9, "a"), Peak("int8", 8e9, "b"), Peak("bandwidth", 1e9, "c"))
 

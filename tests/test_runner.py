@@ -15,7 +15,7 @@ from edgecomp.runtimes import runtime_for
 from tests.small_bundle import RATE, SAMPLES, small_models
 from tests.small_students import sounds
 
-SCRIPTS = ("machine.py", "probe.py", "runner.py")
+SCRIPTS = ("cpuid.py", "machine.py", "probe.py", "runner.py")
 CLIPS = sounds(3, SAMPLES, rate=RATE)
 
 

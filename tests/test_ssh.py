@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.devices import Device, Effort, ModelFile, open_device
+from edgecomp.devices import BrokenOffError, Device, Effort, ModelFile, open_device
 from edgecomp.devices._ssh_link import read_target
 from edgecomp.errors import DeviceError
 from tests.small_bundle import RATE, SAMPLES, small_models
@@ -187,13 +187,18 @@ def test_a_lost_connection_keeps_the_windows_that_came(server, models, monkeypat
     assert server.left() == []
 
 
-def test_a_connection_lost_among_answers_says_how_many_had_come(server, models, monkeypatch):
+def test_a_connection_lost_among_answers_leaves_those_that_had_come(server, models, monkeypatch):
     with open_device(f"ssh:board{PYTHON}") as board:
         _cut_after(board, server, '"answer"', 2, monkeypatch)
         many = np.tile(CLIPS, (2000, 1))
-        with pytest.raises(DeviceError, match=rf"board was lost; \d+ of {len(many)} clips had been answered") as caught:
+        told = rf"board was lost; the first \d+ of {len(many)} clips had been answered"
+        with pytest.raises(BrokenOffError, match=told) as caught:
             board.answers(models[0], many)
         assert "run the same command again" in caught.value.fix
+        kept = caught.value.kept
+        assert 2 <= len(kept.probabilities) == len(kept.uncertainty) < len(many) and kept.runtime
+    with open_device("host") as here:
+        assert np.array_equal(kept.probabilities[:2], here.answers(models[0], many[:2]).probabilities)
     assert server.left() == []
 
 

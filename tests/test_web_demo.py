@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from edgecomp import demo
+from edgecomp.artifact import content_hash
 from edgecomp.bundle import read_bundle
 from edgecomp.errors import EdgecompError
 from tests import web_page
 from tests.shared_data import shared_data
 from tests.small_bundle import RATE, write_small_bundle
+from tests.small_form import FORM, GIVEN
 
 FORMS = ("tflite", "onnx")
 MOST_PAGE_BYTES = 150_000
@@ -201,6 +204,29 @@ def test_a_damaged_file_is_said_and_nothing_can_be_recorded(refused):
         assert "This device cannot be used" in said["why"] and why in said["why"] and not said["ready"]
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("damage", ["empty", "cut", "another format"])
+def test_a_model_that_is_none_is_said_even_where_its_hash_is_right(form, damage, tools, bundle, tmp_path):
+    from tests.test_embed import rewrite
+
+    folder = shutil.copytree(bundle.folder, tmp_path / "sounds-anything")
+    models = bundle.facts["models"]
+    file, other = (folder / models[one]["file"] for one in (form, next(one for one in FORMS if one != form)))
+    whole = file.read_bytes()
+    file.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2]}.get(damage, other.read_bytes()))
+    digest = content_hash(file)
+    damaged = rewrite(
+        folder,
+        models=models | {form: models[form] | {"sha256": digest}},
+        files=bundle.facts["files"] | {file.name: digest},
+    )
+    site = demo.build_demo(damaged, tmp_path / "site", cache=web_page.BUILD, form=form)
+    with demo.DemoServer(site) as server:
+        (said,) = web_page.visit(tools, "blocked", server.address)["said"]
+    assert not said["ready"] and "This device cannot be used" in said["why"]
+    assert f"model.{form} cannot be opened" in said["why"]
+
+
 def test_a_microphone_that_is_not_allowed_is_said_with_its_remedy(refused):
     said = refused[-1]
     assert said["ready"] and "The microphone is not allowed. Allow it in the browser's settings" in said["why"]
@@ -264,3 +290,75 @@ def test_the_command_builds_the_folder(tools, bundle, tmp_path):
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(tmp_path / "site")
     assert json.loads((tmp_path / "site" / "model" / "facts.json").read_text())["labels"] == bundle.labels
+
+
+@pytest.fixture(scope="module")
+def asking(tools, spoken, tmp_path_factory):
+    """Visit a bundle that has a form, and fill it in for two people by keyboard: as GIVEN, and otherwise."""
+    folder = tmp_path_factory.mktemp("asking")
+    bundle = read_bundle(write_small_bundle(folder / "sounds-anything", form=FORM))
+    site = demo.build_demo(bundle, folder / "site", cache=web_page.BUILD)
+    heard = web_page.write_microphone(folder / "heard.wav", *soundfile.read(spoken[0], dtype="float32"))
+    answers = [["Space"], ["ArrowDown"], list("38,5"), list("12"), []]
+    others = [["ArrowDown"], ["Space"], [], ["0"], ["ArrowDown"]]
+    with demo.DemoServer(site) as server:
+        seen = web_page.visit(
+            tools, "form", server.address, clip=heard, clips=spoken[:1], answers=answers, others=others
+        )
+    return seen | {"bundle": bundle}
+
+
+def test_no_screen_of_a_form_has_an_accessibility_issue(asking):
+    assert len(asking["found"]) == 7 and not any(asking["found"].values()), asking["found"]
+    assert asking["errors"] == [] and asking["foreign"] == []
+    assert min(asking["sizes"]) >= 48, "large enough for a thumb"
+
+
+def test_a_form_that_is_not_filled_in_is_refused_beside_each_question(asking):
+    missing = "Please answer this question."
+    assert asking["refused"] == {
+        "above": "Questions that need an answer: 3.",
+        "beside": {"fault-fever": missing, "fault-breathing": missing, "fault-days": missing},
+        "bound": True,
+    }
+    assert asking["focused"] == "fever", "whoever cannot see the page is brought to the first of them"
+    assert asking["mended"] == {"above": "", "beside": {}, "bound": True}, "what was mended is no longer called wrong"
+
+
+def test_a_file_that_cannot_be_read_is_said_before_any_question(asking):
+    assert "WAV" in asking["unreadable"]
+
+
+def test_a_form_is_filled_in_by_keyboard_and_kept_through_a_change_of_language(asking):
+    assert asking["tabs"] == {"tabs": len(FORM["questions"]), "at": "submit"}
+    assert asking["kept"] == ["yes", "at_rest", "38,5", "12"]
+    for one in FORM["questions"]:
+        assert one["text"]["hi"] in asking["hindi"]
+
+
+def test_the_answers_stand_beside_the_result_and_change_nothing_in_it(asking, spoken):
+    wanted = told_by_run(asking["bundle"], spoken[0])
+    row = asking["first"]["row"]
+    assert row["answers"] == GIVEN and apart(row, wanted) <= EQUAL and row["label"] == wanted["label"]
+    lines = ["Fever?", "Yes", "Breathing?", "Hard at rest", "Temperature?", "38.5 °C", "Days of cough?", "12 days"]
+    for told in (asking["shown"], asking["listed"]):
+        assert "\n".join([*lines, "Smell lost?", "No answer"]) in told
+    assert asking["note"] == "The answers about the person had no part in this result."
+    assert (asking["begin"], asking["submit"]) == ("Start", "Ask the model")
+
+
+def test_the_next_persons_form_is_empty_and_the_same_persons_answers_are_taken_over(asking):
+    assert asking["afresh"] == asking["afterBack"] == 0
+    other = {"fever": False, "breathing": "easy", "temperature": None, "days": 0, "smell": False}
+    assert asking["second"]["row"]["answers"] == asking["again"]["row"]["answers"] == other
+
+
+def test_every_text_of_the_page_is_there_in_every_language():
+    source = (demo.SOURCES / "src" / "texts.ts").read_text(encoding="utf-8")
+    english, hindi = (
+        dict(re.findall(r'^    (\w+): "(.*)",$', part, re.MULTILINE)) for part in source.split("  hi: {", 1)
+    )
+    assert english.keys() == hindi.keys() and len(english) > 60
+    for name, text in english.items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", hindi[name])), name
+        assert text != hindi[name], name

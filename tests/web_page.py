@@ -1,6 +1,8 @@
 """Visit a built demo page in a real Chromium; as a script, take the pictures of docs/pictures.
 
 `python -m tests.web_page BUNDLE CLIP ASKED FOLDER`: CLIP is one that the bundle answers, ASKED one that it asks about.
+A bundle with a form gives the pictures of the form, and every other the pictures of all other screens. Hindi needs a font
+(Debian: fonts-noto-core).
 """
 
 from __future__ import annotations
@@ -59,16 +61,26 @@ def main(bundle: str, clip: str, asked: str, folder: str) -> None:
 
     from edgecomp.bundle import read_bundle
 
-    page = tools()
+    page, opened = tools(), read_bundle(Path(bundle))
     with tempfile.TemporaryDirectory() as work:
-        site = demo.build_demo(read_bundle(Path(bundle)), Path(work) / "site", cache=BUILD)
+        site = demo.build_demo(opened, Path(work) / "site", cache=BUILD)
         heard = write_microphone(Path(work) / "heard.wav", *soundfile.read(clip, dtype="float32"))
         unsure = Path(work) / "asked.wav"
         sound, rate = soundfile.read(asked, dtype="float32")
         soundfile.write(unsure, sound, rate, subtype="FLOAT")
         with demo.DemoServer(site) as server:
+            if opened.form.questions:
+                answers = [keys(one.kind) for one in opened.form.questions]
+                given = {"answers": answers, "others": answers, "pictures": Path(folder).resolve()}
+                visit(page, "form", server.address, clip=heard, clips=[unsure], **given)
+                return
             visit(page, "tour", server.address, clip=heard, ask=unsure, pictures=Path(folder).resolve())
             visit(page, "blocked", server.address, damages=["model/facts.json"], pictures=Path(folder).resolve())
+
+
+def keys(kind: str) -> list[str]:
+    """Return the keys that answer a question: yes, the second option, or 12."""
+    return {"yes-no": ["Space"], "choice": ["ArrowDown"], "number": ["1", "2"]}[kind]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 KOTLIN = "kotlin-compiler@2.4.20"
 """The Kotlin compiler as its makers publish it on npm (Apache-2.0), with stdlib and kotlin-test beside it."""
@@ -27,6 +27,8 @@ JUNIT = ("junit4", "libhamcrest-java")
 TRIES = 3
 PAUSE_S = 5.0
 """A mirror may be in the middle of an update."""
+FETCH_S = 300
+"""Most seconds that one fetch may take; somebody else's is waited for twice as long. So a registry that hangs ends in a reason."""
 
 
 class Absent(Exception):
@@ -77,28 +79,33 @@ def _kept(name: str, make: Callable[[Path], None]) -> Path:
     """Return a folder of the cache, made once and whole."""
     place = cache() / name
     place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.parent / f".{name}.lock"):
-        if place.is_dir():
+    try:
+        with FileLock(place.parent / f".{name}.lock", timeout=2 * FETCH_S):
+            return place if place.is_dir() else _made(place, make)
+    except Timeout:
+        raise Absent(f"another process has been fetching {name} for more than {2 * FETCH_S} s") from None
+
+
+def _made(place: Path, make: Callable[[Path], None]) -> Path:
+    for left in reversed(range(TRIES)):
+        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        try:
+            make(work)
+            os.replace(work, place)
             return place
-        for left in reversed(range(TRIES)):
-            work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place.parent))
-            try:
-                make(work)
-                os.replace(work, place)
-                return place
-            except (OSError, subprocess.SubprocessError, StopIteration, KeyError) as why:
-                shutil.rmtree(work, ignore_errors=True)
-                if not left:
-                    said = getattr(why, "stderr", None) or why
-                    raise Absent(f"{name} cannot be fetched: {str(said).strip()[-300:]}") from None
-                time.sleep(PAUSE_S)
-    raise Absent(name)
+        except (OSError, subprocess.SubprocessError, StopIteration, KeyError) as why:
+            shutil.rmtree(work, ignore_errors=True)
+            if not left or isinstance(why, subprocess.TimeoutExpired):
+                said = getattr(why, "stderr", None) or why
+                raise Absent(f"{place.name} cannot be fetched: {str(said).strip()[-300:]}") from None
+            time.sleep(PAUSE_S)
+    raise Absent(place.name)
 
 
 def _run(command: Sequence[str], folder: Path) -> str:
     if shutil.which(command[0]) is None:
         raise Absent(f"{command[0]} is not installed")
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=900).stdout
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=FETCH_S).stdout
 
 
 def _npm(package: str, place: Path) -> None:

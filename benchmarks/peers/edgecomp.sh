@@ -1,4 +1,5 @@
-# edgecomp itself, from the trained teacher (seed/ holds it) to a bundle; its recipe counts as user code too.
+# edgecomp itself, from the trained teacher to a bundle; its recipe counts as user code too. seed is a link to a store that holds
+# the teacher and its answers, and is copied with what it leads to: a compile writes into its store.
 
 # /// script
 # requires-python = ">=3.11"
@@ -11,6 +12,6 @@
 # order = 90
 # ///
 
-cp -r seed build
+cp -rL seed build
 edgecomp compile "$RECIPE" --target "$TARGET" --build build
 cp build/bundles/*/model.* .

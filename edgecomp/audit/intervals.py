@@ -1,8 +1,12 @@
 """95 % intervals of shares, and of differences between two models, where clips of one person are not independent.
 
 Both are score intervals at the effective number of clips: n divided by how much more the figure varies by subject than
-independent clips would, and by (Student's t / normal quantile)² for few subjects. Nothing is drawn at random. Knowing
-subjects never narrows an interval. `benchmarks/audit_simulations.py` measures the coverage.
+independent clips would, where the excess is multiplied by (Student's t / normal quantile)² for few subjects. Nothing is
+drawn at random. Knowing subjects never narrows an interval.
+
+What is promised is the mean over the true values that a design may meet, as Brown, Cai and DasGupta 2001
+(doi:10.1214/ss/1009213286) judge intervals: an exact one must oscillate, because counts are whole numbers.
+`benchmarks/audit_simulations.py` measures it for every design, and names the worst single truth beside it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from edgecomp.errors import InputError
 from edgecomp.metrics import Estimate
 
 TAIL = 0.025
+WORST = 0.5
+"""How many more subjects as far off as the worst one are counted: few people rarely show how far off people can be.
+With none of them, six subjects of 100 clips at a truth of 0.95 were covered in 90 % of cases, with half a one in 91 %."""
 Z = NormalDist().inv_cdf(1 - TAIL)
 
 
@@ -115,17 +122,20 @@ def difference(counted: Pairs) -> Estimate:
     return Estimate(value, min(value, low), max(value, high), n)
 
 
-def effect_of_subjects(sums: NDArray, clips: NDArray, value: float, spread: float) -> float:
+def effect_of_subjects(sums: NDArray, clips: NDArray, value: float, spread: float, worst: float = 0.0) -> float:
     """Return how many times as much a mean over clips varies by subject as it would over independent clips.
 
     sums:   (subjects,) sum of the clips' values; clips: (subjects,) their number
     value:  the mean; spread: the variance of one clip's value, 1.0 is returned where it is 0
+    worst:  how many more subjects count who are as far off as the worst one is, beyond what its clips explain
     source: linearised variance of a ratio, Kish 1965, Survey Sampling
     """
     groups, n = len(clips), clips.sum()
     if spread <= 1e-12 or groups < 2:
         return 1.0
-    return float(groups / (groups - 1) * ((sums - value * clips) ** 2).sum() / (n * spread))
+    far = (sums - value * clips) ** 2
+    beyond = max(0.0, float((far - clips * spread).max()))
+    return float((groups / (groups - 1) * far.sum() + worst * beyond) / (n * spread))
 
 
 def _widening(sums: NDArray, counted: Pairs, value: float, spread: float) -> float:
@@ -134,8 +144,8 @@ def _widening(sums: NDArray, counted: Pairs, value: float, spread: float) -> flo
     groups = len(counted.both)
     if groups < 2:
         return float("inf")
-    effect = effect_of_subjects(sums, counted.clips, value, spread)
-    return max(1.0, effect * (student_quantile(TAIL, groups - 1) / Z) ** 2)
+    effect = effect_of_subjects(sums, counted.clips, value, spread, WORST)
+    return 1.0 + max(0.0, effect - 1) * (student_quantile(TAIL, groups - 1) / Z) ** 2
 
 
 def _wilson(value: float, n: float) -> tuple[float, float]:

@@ -1,59 +1,37 @@
 """The slice table: for whom does the shipped model do what the teacher did, and for whom not.
 
-One row for each slice and metric, the worst first. A loss is tested exactly and corrected over all rows that are large
-enough to be judged (Holm); "not worse" is shown by a bound, not by a missing p-value.
+One row for each slice and metric. A loss is tested exactly and corrected over all rows that are large enough to be judged
+(Holm, labels and groups weighing as much as all finer slices together); "not worse" is shown by a bound, not by a missing
+p-value. What was lost comes first: groups, which say whom, then labels, then their parts, then kinds of clips, which say
+nothing of whom; and among them the slice first that surely lost most beyond all other clips (see excess.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from edgecomp.audit import areas
-from edgecomp.audit.intervals import Pairs, difference, pairs, share, subject_numbers
+from edgecomp.audit.excess import about
 from edgecomp.audit.noninferiority import (
-    FEWEST_CLIPS,
     VERDICTS,
     Verdict,
     best_bounds,
     checked_margin,
-    exact_p,
     holm,
     lower_bounds,
-    smallness,
     verdict,
 )
+from edgecomp.audit.slice_cases import Answers, Case, Metric, cases_of, checked
 from edgecomp.audit.slice_sets import Kind, Slice
-from edgecomp.errors import InputError, nearest
 from edgecomp.metrics import Estimate
 
-Metric = Literal["accuracy", "sensitivity", "specificity", "AUROC"]
+__all__ = ["Answers", "Row", "SliceTable", "audit_slices", "lost_slices"]
 
-
-@dataclass(frozen=True)
-class Answers:
-    """What every model answered to the test clips; the first one is the teacher.
-
-    decided:  model → (n,) class numbers, thresholds applied
-    targets:  (n,) class numbers
-    subjects: (n,) names, None or "" for one that is not stated; None where clips count as independent
-    positive: the positive class of a binary task; None for more classes
-    scores:   model → (n,) scores of the positive class, of a binary task; a model without scores has no AUROC
-    """
-
-    decided: Mapping[str, ArrayLike]
-    targets: ArrayLike
-    subjects: Sequence[str | None] | None = None
-    positive: int | None = None
-    scores: Mapping[str, ArrayLike] | None = None
-
-
-PARTS = ("class × group", "subject")
-"""Kinds of slices that are parts of others."""
+ORDER = ("whom", "what", "parts", "clips")
+"""In which a reader meets what was lost."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +45,8 @@ class Row:
     p, holm_p:  exact two-sided test of "no difference" (for AUROC: DeLong's), alone and adjusted over the family;
                 holm_p is None for a row that was too small to enter the family
     why:        the reason of the verdict, to read on after it
+    beyond:     how much surer of the right label than the teacher it is here (for AUROC: the difference), minus the same on
+                all other clips; None where there are none to hold it against
     """
 
     slice: str
@@ -81,31 +61,16 @@ class Row:
     holm_p: float | None
     verdict: Verdict
     why: str
+    beyond: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class SliceTable:
-    """The rows, the worst first under the row(s) of all clips; counts: how many rows each verdict has."""
+    """The rows, in their order under the row(s) of all clips; counts: how many rows each verdict has."""
 
     rows: tuple[Row, ...]
     counts: Mapping[Verdict, int]
     margin: float
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A row before it is judged; smallness: why it cannot be, or None."""
-
-    slice: Slice
-    metric: Metric
-    n: int
-    subjects: int | None
-    values: Mapping[str, Estimate]
-    difference: Estimate
-    p: float
-    smallness: str | None
-    counted: Pairs | None
-    area: areas.AreaDifference | None
 
 
 def audit_slices(answers: Answers, slices: Sequence[Slice], *, shipped: str, margin: float) -> SliceTable:
@@ -116,11 +81,11 @@ def audit_slices(answers: Answers, slices: Sequence[Slice], *, shipped: str, mar
     raises:  InputError for arrays that do not fit, an unknown model and a margin outside 0 to 1
     """
     margin = checked_margin(margin)
-    decided, targets, subjects = _checked(answers, slices, shipped)
-    cases = list(_cases(answers, decided, targets, subjects, slices, shipped))
+    decided, targets, subjects = checked(answers, slices, shipped)
+    cases = list(cases_of(answers, decided, targets, subjects, slices, shipped))
     bounds, bests = _bounds(cases)
     family = [at for at, case in enumerate(cases) if case.smallness is None]
-    adjusted = dict(zip(family, holm([cases[at].p for at in family]).tolist(), strict=True))
+    adjusted = dict(zip(family, holm([cases[at].p for at in family], _weights(cases, family)).tolist(), strict=True))
     rows = [
         _row(case, float(bound), float(best), adjusted.get(at), margin)
         for at, (case, bound, best) in enumerate(zip(cases, bounds, bests, strict=True))
@@ -147,16 +112,38 @@ def _name(row: Row) -> str:
 
 
 def _urgency(row: Row) -> tuple:
-    """Put the slice first that surely lost most, and its parts after it.
+    """Put what was lost first, and there the slice that surely lost most beyond the other clips.
 
-    By p-value a large slice would stand before a small one that lost more; and of many parts of a lost slice one has lost
-    more than the whole by chance.
+    By p-value a large slice would stand before a small one that lost more; by its own loss a slice that is hard for any
+    student would stand before the one that this student was harmed on; and of many parts of a slice one has lost more than
+    the whole by chance. Students of `keywords` are worse on one label, `unknown`, whoever speaks: that must be read, but it
+    says nothing of whom.
     """
-    sure = (row.kind in PARTS, row.difference.high) if row.verdict == "lost" else (False, 0.0)
-    return row.kind != "all", VERDICTS.index(row.verdict), *sure, row.difference.value, row.bound, row.slice, row.metric
+    beyond = row.beyond.high if row.beyond is not None else 0.0
+    return (
+        row.kind != "all",
+        VERDICTS.index(row.verdict),
+        ORDER.index(about(row.kind)),
+        beyond,
+        row.difference.value,
+        row.slice,
+        row.metric,
+    )
 
 
-def _row(case: _Case, bound: float, best: float, holm_p: float | None, margin: float) -> Row:
+def _weights(cases: Sequence[Case], family: Sequence[int]) -> list[float]:
+    """Return the weights of a family's members in Holm's method.
+
+    There are far more parts (two hundred, of `keywords`) than labels and groups (two dozen). All alike, the parts would take
+    nearly all of the 5 % for themselves, and a group would have to lose twice as much to be found; so the labels and groups
+    together get half of it, or more where they are more.
+    """
+    whom = [about(cases[at].slice.kind) in ("whom", "what") for at in family]
+    heavy = max(1.0, (len(whom) - sum(whom)) / max(sum(whom), 1))
+    return [heavy if one else 1.0 for one in whom]
+
+
+def _row(case: Case, bound: float, best: float, holm_p: float | None, margin: float) -> Row:
     word, why = (
         ("too small", case.smallness)
         if case.smallness is not None
@@ -177,124 +164,14 @@ def _row(case: _Case, bound: float, best: float, holm_p: float | None, margin: f
         holm_p=holm_p,
         verdict=word,
         why=why,
+        beyond=case.beyond,
     )
 
 
-def _bounds(cases: Sequence[_Case]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _bounds(cases: Sequence[Case]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return every case's bound and the best it could have, all shares at once, which is fast."""
     bounds, bests = (np.array([getattr(case.area, end, 0.0) for case in cases]) for end in ("bound", "best"))
     shares = [at for at, case in enumerate(cases) if case.counted is not None]
     counted = [case.counted for case in cases if case.counted is not None]
     bounds[shares], bests[shares] = lower_bounds(counted), best_bounds(counted)
     return bounds, bests
-
-
-def _cases(
-    answers: Answers,
-    decided: Mapping[str, NDArray],
-    targets: NDArray,
-    subjects: NDArray | None,
-    slices: Sequence[Slice],
-    shipped: str,
-) -> Iterator[_Case]:
-    seen = set()
-    for one in slices:
-        people = None if one.kind == "subject" else subjects
-        for metric, asked in _metrics(answers, targets, one.members):
-            question = metric, one.question(asked)
-            if not asked.any() or question in seen:
-                continue
-            seen.add(question)
-            if metric != "AUROC":
-                yield _share_case(one, metric, asked, decided, targets, people, shipped)
-            elif (case := _area_case(one, asked, answers, targets, people, shipped)) is not None:
-                yield case
-
-
-def _metrics(answers: Answers, targets: NDArray, members: NDArray) -> Iterator[tuple[Metric, NDArray]]:
-    """Name the metrics of a task and the clips of a slice that each looks at."""
-    if answers.positive is None:
-        yield "accuracy", members
-        return
-    yield "sensitivity", members & (targets == answers.positive)
-    yield "specificity", members & (targets != answers.positive)
-    if answers.scores:
-        yield "AUROC", members
-
-
-def _share_case(
-    one: Slice,
-    metric: Metric,
-    asked: NDArray,
-    decided: Mapping[str, NDArray],
-    targets: NDArray,
-    people: NDArray | None,
-    shipped: str,
-) -> _Case:
-    whose = None if people is None else people[asked]
-    right = {name: given[asked] == targets[asked] for name, given in decided.items()}
-    counted = pairs(right[shipped], right[next(iter(right))], whose)
-    subjects = 1 if one.kind == "subject" else counted.subjects
-    return _Case(
-        slice=one,
-        metric=metric,
-        n=counted.n,
-        subjects=subjects,
-        values={name: share(each, whose) for name, each in right.items()},
-        difference=difference(counted),
-        p=exact_p(counted),
-        smallness=smallness(counted.n, counted.subjects),
-        counted=counted,
-        area=None,
-    )
-
-
-def _area_case(
-    one: Slice, asked: NDArray, answers: Answers, targets: NDArray, people: NDArray | None, shipped: str
-) -> _Case | None:
-    positive = targets[asked] == answers.positive
-    teacher = next(iter(answers.decided))
-    scores = {name: np.asarray(given, float)[asked] for name, given in (answers.scores or {}).items()}
-    if positive.all() or not positive.any() or not {teacher, shipped} <= set(scores):
-        return None
-    whose = None if people is None else people[asked]
-    found = areas.area_difference(scores[shipped], scores[teacher], positive, whose)
-    people_in = None if whose is None else len(np.unique(whose))
-    fewer = int(min(positive.sum(), (~positive).sum()))
-    why = smallness(fewer, people_in)
-    return _Case(
-        slice=one,
-        metric="AUROC",
-        n=int(asked.sum()),
-        subjects=1 if one.kind == "subject" else people_in,
-        values={name: areas.area(scores[name], positive, whose) for name in answers.decided if name in scores},
-        difference=found.difference,
-        p=found.p,
-        smallness=f"the smaller class has {why}" if why and fewer < FEWEST_CLIPS else why,
-        counted=None,
-        area=found,
-    )
-
-
-def _checked(
-    answers: Answers, slices: Sequence[Slice], shipped: str
-) -> tuple[dict[str, NDArray], NDArray, NDArray | None]:
-    targets = np.asarray(answers.targets)
-    decided = {name: np.asarray(given) for name, given in answers.decided.items()}
-    if shipped not in decided:
-        raise InputError(f"no answers of {shipped!r}", where="audit", fix=nearest(shipped, decided))
-    if targets.ndim != 1 or not targets.size:
-        raise InputError(f"targets of shape {targets.shape}", where="audit", fix="(n,), n at least 1")
-    sizes = {f"answers of {name}": given.shape for name, given in decided.items()}
-    sizes |= {f"scores of {name}": np.shape(given) for name, given in (answers.scores or {}).items()}
-    sizes |= {one.name: one.members.shape for one in slices}
-    if answers.subjects is not None:
-        sizes["subjects"] = (len(answers.subjects),)
-    wrong = {name: shape for name, shape in sizes.items() if shape != targets.shape}
-    if wrong:
-        raise InputError(
-            f"{targets.size} targets, but {', '.join(f'{name} {shape}' for name, shape in wrong.items())}",
-            where="audit",
-            fix="one value for each clip",
-        )
-    return decided, targets, subject_numbers(answers.subjects)

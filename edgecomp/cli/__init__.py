@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from edgecomp.cli import devices, embed, make, measuring, serve_demo, use  # noqa: F401, they add their commands to the app
+from edgecomp.cli import devices, embed, make, measuring, parity, report, serve_demo, use  # noqa: F401, they add their commands
 from edgecomp.cli.app import app
 from edgecomp.cli.options import recipe_named, say
 from edgecomp.errors import EdgecompError

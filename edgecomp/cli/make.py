@@ -187,6 +187,10 @@ def compile_(
             "--replicates", min=0, help="Students from other seeds, on which the list of forgotten clips then rests."
         ),
     ] = 0,
+    without_voices: Annotated[
+        bool,
+        typer.Option("--without-voices", help="Leave the sounds of forgotten clips out of the report and the bundle."),
+    ] = False,
 ) -> None:
     """Distil, prune, finetune, quantise, export, verify and measure; ends with a bundle for each target.
 
@@ -210,7 +214,16 @@ def compile_(
     require_writable(place)
     task = load_task(chosen, store, data=data)
     done = [
-        deliver(task, device, place, seed=chosen.seed, settings=settings, replicates=replicates) for device in devices
+        deliver(
+            task,
+            device,
+            place,
+            seed=chosen.seed,
+            settings=settings,
+            replicates=replicates,
+            with_voices=not without_voices,
+        )
+        for device in devices
     ]
     for one in done:
         show_table(terminal_table(one.report), stderr=True)

@@ -1,19 +1,22 @@
-"""The commands that measure bundles on devices and put what was measured on a page: bench, report."""
+"""The command that measures bundles on devices: bench."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgecomp.cli.app import app
-from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, new_table, open_store, recipe_named, say, show_table
+from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, new_table, open_store, recipe_named, say
+from edgecomp.cli.told import Told
 from edgecomp.errors import DeviceError, EdgecompError, GateError, InputError, nearest
 
 if TYPE_CHECKING:
+    from edgecomp.bench import Subject, WholeSplit
+    from edgecomp.devices import Effort
     from edgecomp.results import Result
 
 Bundles = Annotated[
@@ -25,7 +28,7 @@ Bundles = Annotated[
 DeviceNames = Annotated[
     list[str],
     typer.Option(
-        "--on", metavar="DEVICE", help="host, arm64:CORE, ssh:USER@HOST, adb:SERIAL, browser. May be repeated."
+        "--on", metavar="DEVICE", help="host, arm64:CORE, x86:CORE, ssh:USER@HOST, adb:SERIAL, browser, mcu. May be repeated."
     ),
 ]
 
@@ -72,11 +75,73 @@ def bench(
 
     Lines go to a results file as they are measured; `edgecomp report` makes a page of one or many.
     """
-    from edgecomp import bench as benches
     from edgecomp.bundle import read_bundle
-    from edgecomp.devices import Effort, devices, open_device
-    from edgecomp.results import append_results, check_results
+    from edgecomp.devices import Effort
+    from edgecomp.results import check_results
 
+    _check_options(delegate, limit, sustained, threads)
+    file = results or build / "results.jsonl"
+    check_results(file)
+    for bundle in bundles:  # what is wrong with them is said before any device is asked
+        read_bundle(bundle)
+    check_devices(on)
+    efforts = [Effort(seconds=seconds, threads=n, delegate=delegate, sustained_s=sustained) for n in threads]
+    split = Split(recipe, data, build) if test else None
+    told = Told(file, as_json, new_table("device", "file", "threads", "figure", "value", "range", "kept"))
+    failed = None
+    try:
+        for name in on:
+            try:
+                for row in _benched(name, _Asked(bundles, efforts, starts, form, limit, split, build)):
+                    told.row(row)
+            except EdgecompError as why:  # what came before it is kept, and the other devices have their turn
+                say(f"error: {why}")
+                failed = why
+    finally:  # after Ctrl-C too
+        told.end()
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)
+    if told.broken:
+        raise GateError(
+            f"it does not answer there as its bundle recorded: {', '.join(dict.fromkeys(told.broken))}",
+            where=file,
+            fix="do not use this file there; report the processor and the runtime's version",
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the whole test split is found: the recipe's name or path (None: the bundle's), its data, the build folder."""
+
+    recipe: str | None
+    data: Path | None
+    build: Path
+
+    def of(self, found: list[Subject]) -> WholeSplit:
+        """Return the test split that these files' bundles were judged on."""
+        from edgecomp import bench as benches
+        from edgecomp.task import load_task
+
+        facts = found[0].bundle.facts
+        recipe = recipe_named(self.recipe or facts["name"], facts["seed"])
+        task = load_task(recipe, open_store(self.build), data=self.data)
+        return benches.whole_split([one.bundle for one in found], task)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What to measure on each device; split: None for the golden clips alone."""
+
+    bundles: list[Path]
+    efforts: list[Effort]
+    starts: int
+    form: str | None
+    limit: bool
+    split: Split | None
+    build: Path
+
+
+def _check_options(delegate: str, limit: bool, sustained: float, threads: list[int]) -> None:
     if delegate not in ("default", "none"):
         raise InputError(f"no delegate {delegate!r}", where="--delegate", fix="allowed: default, none")
     if limit and (sustained or 1 not in threads):
@@ -86,121 +151,26 @@ def bench(
             where="--limit",
             fix="leave --sustained out, and have --threads 1 among the threads",
         )
-    file = results or build / "results.jsonl"
-    check_results(file)
-    efforts = [Effort(seconds=seconds, threads=n, delegate=delegate, sustained_s=sustained) for n in threads]
-    for bundle in bundles:  # what is wrong with them is said before any device is asked
-        read_bundle(bundle)
+
+
+def check_devices(on: list[str]) -> None:
+    """Refuse what is no kind of device.
+
+    raises: DeviceError with the kinds that there are
+    """
+    from edgecomp.devices import devices
+
     for name in on:
         if (kind := name.partition(":")[0]) not in devices():
             raise DeviceError(f"unknown device {name!r}", where="--on", fix=nearest(kind, devices()))
-    table = new_table("device", "file", "threads", "figure", "value", "range", "kept")
-    failed, broken = None, []
-    try:
-        for name in on:
-            try:
-                with open_device(name, build) as device:
-                    found = benches.subjects(bundles, device, form)
-                    given = None
-                    if test:
-                        opened = found[0].bundle
-                        task = _task(recipe or opened.facts["name"], opened.facts["seed"], build, data)
-                        given = benches.whole_split([one.bundle for one in found], task)
-                    for row in benches.bench(found, device, efforts, starts, given, limit):
-                        append_results(file, [row])
-                        if as_json:
-                            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-                        elif row.value is not None:
-                            table.add_row(*_cells(row))
-                        if row.within() is False and row.name in ("golden_difference", "agreement"):
-                            broken.append(f"{row.bundle} {row.form} on {row.device}")
-            except EdgecompError as why:  # what came before it is kept, and the other devices have their turn
-                say(f"error: {why}")
-                failed = why
-    finally:  # after Ctrl-C too
-        if table.row_count:
-            show_table(table)
-        say(f"results: {file}")
-    if failed is not None:
-        raise typer.Exit(failed.exit_code)
-    if broken:
-        raise GateError(
-            f"it does not answer there as its bundle recorded: {', '.join(dict.fromkeys(broken))}",
-            where=file,
-            fix="do not use this file there; report the processor and the runtime's version",
-        )
 
 
-@app.command()
-def report(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="BUNDLE|RESULTS...", help="Folders that `compile` wrote, or files that `bench` wrote."),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of writing a page.")] = False,
-) -> None:
-    """Put bundles' reports on one page, or many benches' results on one field report.
+def _benched(name: str, asked: _Asked) -> Iterator[Result]:
+    """Open a device and measure the bundles there."""
+    from edgecomp import bench as benches
+    from edgecomp.devices import open_device
 
-    \b
-    edgecomp report build/bundles/keywords-* --out comparison.html
-    edgecomp report build/bundles/keywords-redmi-7a --markdown
-    edgecomp report build/results.jsonl phones.jsonl --out field-report.html
-    """
-    from edgecomp import report as reports
-    from edgecomp.store import clear_errors, write_atomically
-
-    files = [source for source in sources if source.is_file()]
-    if files and len(files) < len(sources):
-        other = next(source for source in sources if source not in files)
-        raise InputError(
-            "bundles and results files do not go on one page",
-            where=other,
-            fix="give only folders, or only files of bench",
-        )
-    if files:
-        from edgecomp.report import field
-
-        results = field.read_all(files)
-        if markdown:
-            typer.echo(field.markdown(results))
-            return
-        page = field.html(results)
-    else:
-        absent = next((one for one in sources if one.suffix == ".jsonl" and not one.exists()), None)
-        if absent is not None:
-            raise InputError("there is no such results file", where=absent, fix="run `edgecomp bench BUNDLE` first")
-        read = [reports.read_report(bundle / "report.json") for bundle in sources]
-        if markdown:
-            typer.echo("\n\n".join(map(reports.markdown, read)))
-            return
-        sounds = reports.read_sounds(sources[0], read[0])
-        page = reports.html(read[0], sounds) if len(read) == 1 else reports.comparison_html(read)
-    with clear_errors(out.parent):
-        write_atomically(out, page)
-    typer.echo(out)
-
-
-def _task(name: str, seed: int, build: Path, data: Path | None):
-    from edgecomp.task import load_task
-
-    return load_task(recipe_named(name, seed), open_store(build), data=data)
-
-
-def _cells(row: Result) -> list[str]:
-    from edgecomp.report import wording
-
-    unit = {"low": row.low, "high": row.high, "unit": row.unit}
-    between = "" if row.low is None else wording.interval(row.name, unit)
-    if row.unit == "bytes" and row.low is not None:
-        between = f"{wording.size(row.low)} to {wording.size(row.high)}"
-    value = wording.value(row.name, row.value, row.unit)
-    return [
-        f"{row.how} on {row.device}",
-        f"{row.bundle} {row.form}",
-        str(row.threads),
-        "share of the first file's median" if row.name == "latency_ratio" else wording.name_of(row.name),
-        value if row.unit in ("ms", "share", "bytes") else f"{value} {row.unit}",
-        between,
-        {None: "", True: "yes", False: "NO"}[row.within()],
-    ]
+    with open_device(name, asked.build) as device:
+        found = benches.subjects(asked.bundles, device, asked.form)
+        given = None if asked.split is None else asked.split.of(found)
+        yield from benches.bench(found, device, asked.efforts, asked.starts, given, asked.limit)

@@ -20,6 +20,7 @@ from edgecomp.cli.options import (
     show_table,
 )
 from edgecomp.errors import GateError, InputError
+from edgecomp.form import said
 
 
 @app.command()
@@ -32,7 +33,8 @@ def show(bundle: BundleFolder, as_json: AsJson = False) -> None:
     from edgecomp.bundle import read_bundle
     from edgecomp.report import read_report, rows, terminal_table
 
-    facts = read_bundle(bundle).facts
+    opened = read_bundle(bundle)
+    facts, questions = opened.facts, opened.form.questions
     report = read_report(bundle / "report.json")
     if as_json:
         for row in rows(report):
@@ -43,6 +45,11 @@ def show(bundle: BundleFolder, as_json: AsJson = False) -> None:
         typer.echo(f"{'passed' if gate['passed'] else 'FAILED'}  {gate['text']}")
     for step in facts["trail"][facts["target"]["format"]]:
         typer.echo(f"{step['output_hash'][:12]}  {step['name']}  {json.dumps(step['facts'], ensure_ascii=False)}")
+    for one in questions:
+        skipped = ", may be skipped" if one.optional else ""
+        typer.echo(f"asks  {one.id} ({one.kind}{skipped}): {said(one.text)}")
+    if questions:
+        say("the answers to what an app asks change no decision: they are kept beside the result")
 
 
 @app.command()

@@ -313,6 +313,15 @@ max_slice_loss = 0.05    # … or more than this, beyond chance, on a label or a
 max_risk = 0.05          # it leaves clips to the teacher, so that at most this share of its own answers is wrong
 # teacher_call_cost = 0.40   # what a question to the teacher costs, and a local answer: the report then says what pays
 # local_call_cost = 0.001
+
+[report]
+voices = true            # false: forgotten clips are listed without their sounds, which are people's voices
+
+# What an app asks before it records; kept beside the result on the device, and never heard by the model. In docs/embedding.md.
+# [[form.questions]]
+# id = "fever"
+# text = {{ en = "Does the person have a fever?" }}    # and one for each other language
+# kind = "yes-no"                                    # or "choice" with options, or "number" with min and max
 """
 
 

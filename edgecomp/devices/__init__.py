@@ -6,7 +6,7 @@ A device is named on the command line by its file and, after a colon, by what th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +38,7 @@ class Effort:
 
     seconds:     least time of each file; MLPerf Tiny's rule is 10 s and 10 runs
     windows:     least number of windows, whose medians are compared
+    processes:   fresh processes that share them, where the device can start some; one where the run is sustained
     threads:     of the runtime
     delegate:    "default" is XNNPACK in LiteRT and the CPU provider in ONNX Runtime; "none" is LiteRT's own kernels
     sustained_s: instead of seconds: run one window a second for so long, to see drift and throttling
@@ -45,6 +46,7 @@ class Effort:
 
     seconds: float = 10.0
     windows: int = 10
+    processes: int = 5
     warmup: int = 5
     threads: int = 1
     delegate: str = "default"
@@ -61,7 +63,9 @@ class Window:
     median_ms: by file, over all of its runs in the window
     ms:        by file, its runs (thinned where there are very many)
     runs:      by file, how many they were
-    energy_uj: by file, for one run; empty where the device cannot tell
+    process:   which fresh process it ran in, from 0
+    load:      the system's load average then: 1 is this run itself; None where the device does not say
+    energy_uj: by file, for one run; 0 where its counter did not tick meanwhile, empty where the device cannot tell
     """
 
     at_s: float
@@ -72,6 +76,8 @@ class Window:
     temperature_c: float | None = None
     clock_khz: tuple[int, ...] = ()
     battery: Mapping[str, Any] | None = None
+    process: int = 0
+    load: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,17 @@ class Answers:
     runtime: str
 
 
+class BrokenOffError(DeviceError):
+    """A device that was lost in the middle of a job.
+
+    kept: what it had given by then: the answers to the first clips, or the starts that were done
+    """
+
+    def __init__(self, why: DeviceError, kept: Answers | tuple[Start, ...], told: str):
+        super().__init__(f"{why.what}; {told}", where=why.where, fix=why.fix)
+        self.kept = kept
+
+
 @runtime_checkable
 class Device(Protocol):
     """A place to run a bundle.
@@ -133,13 +150,19 @@ class Device(Protocol):
         """Say what this is: model, soc, cores, features, governor, temperature, battery, free memory, os; None: unknown."""
 
     def answers(self, model: ModelFile, clips: np.ndarray, threads: int = 1, delegate: str = "default") -> Answers:
-        """Run every clip, (n, samples) float32."""
+        """Run every clip, (n, samples) float32.
+
+        raises: BrokenOffError where the device was lost among them, DeviceError where it gave nothing
+        """
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
         """Time some files in one interleaved run on real clips."""
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
-        """Start fresh processes that load the file and answer once; empty where the device cannot tell."""
+        """Start fresh processes that load the file and answer once; empty where the device cannot tell.
+
+        raises: BrokenOffError where the device was lost among them, DeviceError where it gave nothing
+        """
 
     def close(self) -> None:
         """Remove what was put there, and let go."""
@@ -166,26 +189,82 @@ def open_device(text: str, cache: Path = Path("build")) -> Device:
     return import_module(f"edgecomp.devices.{kind}").open_device(argument, cache)
 
 
+def lines_to_answers(events: Iterable[Mapping[str, Any]], clips: int, where: str) -> Answers:
+    """Turn the events of an answers job into Answers, in the order of the clips.
+
+    clips:  how many there are
+    where:  for the error: the device
+    raises: BrokenOffError with the answers to the first clips where the device was lost after some, else its DeviceError;
+            DeviceError where it came to its end and left a clip out
+    """
+    runtime, rows, why = "", dict[int, Mapping[str, Any]](), None
+    try:
+        for event in events:
+            runtime = event.get("runtime", runtime)
+            if event["event"] == "answer":
+                rows[int(event["row"])] = event
+    except DeviceError as error:
+        why = error
+    first = next((row for row in range(clips) if row not in rows), clips)
+    if why is None and first < clips:
+        fix = "run the same command again; if it stays, try the file with --on host"
+        what = f"it gave no answer to {clips - len(rows)} of {clips} clips, the first is clip {first + 1}"
+        raise DeviceError(what, where=where, fix=fix)
+    if why is not None and not first:
+        raise why
+    found = Answers(
+        np.array([[float(p) for p in rows[row]["probabilities"]] for row in range(first)], np.float32),
+        np.array([float(rows[row]["uncertainty"]) for row in range(first)], np.float32),
+        runtime,
+    )
+    if why is not None:
+        raise BrokenOffError(why, found, f"the first {first} of {clips} clips had been answered") from None
+    return found
+
+
+def gather_starts(made: Iterable[Start], wanted: int) -> tuple[Start, ...]:
+    """Gather starts as they come.
+
+    raises: BrokenOffError with the starts that were done where the device was lost after some, else its DeviceError
+    """
+    done: list[Start] = []
+    try:
+        done.extend(made)
+    except DeviceError as why:
+        if not done:
+            raise
+        raise BrokenOffError(why, tuple(done), f"{len(done)} of {wanted} starts had been done") from None
+    return tuple(done)
+
+
 def lines_to_timing(
     events: Iterator[Mapping[str, Any]], effort: Effort, clock: str, lost: type[Exception] = DeviceError
 ) -> Timing:
     """Turn the events of a runner's latency job into a Timing; windows that came before the device was lost are kept."""
     runtimes: dict[str, str] = {}
     windows: list[Window] = []
-    held, why = "not pinned", ""
+    cpus: set[int | None] = set()
+    why = ""
     try:
         for event in events:
             if event["event"] == "loaded":
                 runtimes[event["name"]] = event["runtime"]
-            elif event["event"] == "planned" and event.get("cpu") is not None:
-                held = f"pinned to CPU {event['cpu']}"
+            elif event["event"] == "planned":
+                cpus.add(event.get("cpu"))
             elif event["event"] == "window":
                 windows.append(_window(event))
     except lost as error:
         if not windows:
             raise
         why = str(error)
-    return Timing(effort, tuple(windows), runtimes, clock, held, why)
+    return Timing(effort, tuple(windows), runtimes, clock, _held(cpus), why)
+
+
+def _held(cpus: set[int | None]) -> str:
+    """Say which CPUs the processes of a run were pinned to, one each."""
+    if None in cpus or not cpus:
+        return "not pinned"
+    return f"pinned to CPU {' or '.join(map(str, sorted(cpus)))}"
 
 
 def _window(event: Mapping[str, Any]) -> Window:
@@ -199,4 +278,6 @@ def _window(event: Mapping[str, Any]) -> Window:
         temperature_c=event.get("temperature_c"),
         clock_khz=tuple(event.get("clock_khz") or ()),
         battery=event.get("battery"),
+        process=event.get("process", 0),
+        load=event.get("load"),
     )

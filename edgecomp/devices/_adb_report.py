@@ -6,12 +6,12 @@ The app writes it anew after each of its rounds, and renames it into place, so a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgecomp.devices import Answers, Effort, Start, Window
+from edgecomp.devices import Effort, Start, Window
 from edgecomp.devices._adb_facts import thermal_name
 from edgecomp.errors import DeviceError
 
@@ -110,25 +110,13 @@ def samples_ms(report: Mapping[str, Any]) -> np.ndarray:
     return np.array([ms for part in report["samples_ms"] for ms in part], float)
 
 
-def to_answers(report: Mapping[str, Any], names: Sequence[str], where: str) -> Answers:
-    """Return the answers in the order of the clips' names.
-
-    raises: DeviceError where one is missing or holds what is no number
-    """
-    by_clip = {row["clip"]: row for row in report.get("answers") or []}
-    missing = [name for name in names if name not in by_clip or None in by_clip[name]["probabilities"]]
-    if missing:
-        raise DeviceError(
-            f"the app gave no answer to {len(missing)} of {len(names)} clips, the first is {missing[0]}",
-            where=where,
-            fix="run the same command again; if it stays, try the file with --on host",
-        )
-    rows = [by_clip[name] for name in names]
-    return Answers(
-        np.array([row["probabilities"] for row in rows], np.float32),
-        np.array([row["uncertainty"] for row in rows], np.float32),
-        report["runtime"],
-    )
+def to_events(report: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield a report's answers as the events of an answers job, each with the row of its clip; what is no number is none."""
+    yield {"event": "loaded", "runtime": report["runtime"]}
+    rows = {name: row for row, name in enumerate(names)}
+    for told in report.get("answers") or []:
+        if told["clip"] in rows and None not in told["probabilities"]:
+            yield {**told, "event": "answer", "row": rows[told["clip"]]}
 
 
 def to_start(report: Mapping[str, Any], where: str) -> Start:

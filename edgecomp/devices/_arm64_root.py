@@ -11,15 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import uuid
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from filelock import FileLock
-
 from edgecomp.devices._debian import Apt
+from edgecomp.devices._prepared import prepare_folder
+from edgecomp.devices._qemu import checked, qemu_version, take_qemu
 from edgecomp.errors import DeviceError
 from edgecomp.progress import say
 
@@ -29,8 +27,7 @@ SEAL = "prepared.json"
 RUNTIMES = ("onnxruntime", "ai-edge-litert")
 """In the versions that are installed here, so that two processors are compared and not two versions."""
 SITE = "opt/site"
-LEAST_QEMU = 10
-"""7.2 ends in SIGSEGV when ONNX Runtime is imported."""
+OTHERWISE = "use an arm64 board: --on ssh:USER@HOST"
 CHECK = "import ctypes, random, tempfile, numpy, onnxruntime\nfrom ai_edge_litert import interpreter\nprint(numpy.__version__)"
 """All that a job imports: Python keeps what it compiled for later runs, which halves their start under emulation."""
 CHECK_CORE = "cortex-a53"
@@ -60,36 +57,16 @@ class Root:
 def prepare(cache: Path) -> Root:
     """Build the folder, unless it is there with the runtimes' versions of this environment.
 
-    A kill leaves nothing but a folder that the next call sweeps away.
-
     raises: DeviceError where apt, dpkg-deb or pip are missing or fail, or where this is no Debian 12 or newer
     """
     folder = _folder(cache)
     wanted = {name: metadata.version(name) for name in RUNTIMES}
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name("arm64.lock")):
-            ready = _ready(folder)
-            if ready is not None and wanted.items() <= ready.versions.items():
-                return ready
-            for leftover in folder.parent.glob("arm64-*"):  # of a killed prepare: the lock is ours
-                shutil.rmtree(leftover, ignore_errors=True)
-            work = folder.with_name(f"arm64-{uuid.uuid4().hex}")
-            try:
-                _build(work, wanted)
-                if folder.exists():
-                    folder.rename(folder.with_name(f"arm64-{uuid.uuid4().hex}"))
-                work.rename(folder)
-            finally:
-                for leftover in folder.parent.glob("arm64-*"):
-                    shutil.rmtree(leftover, ignore_errors=True)
-    except OSError as why:
-        raise DeviceError(
-            f"cannot write there: {why.strerror or why}", where=folder, fix="free 500 MB, or give another --build"
-        ) from None
-    if (ready := _ready(folder)) is None:
-        raise DeviceError("the prepared folder is not whole", where=folder, fix=f"run {PREPARE} again")
-    return ready
+
+    def ready() -> Root | None:
+        found = _ready(folder)
+        return found if found is not None and wanted.items() <= found.versions.items() else None
+
+    return prepare_folder(folder, ready, lambda work: _build(work, wanted), PREPARE, megabytes=500)
 
 
 def find_root(cache: Path) -> Root:
@@ -106,7 +83,7 @@ def _build(work: Path, wanted: dict[str, str]) -> None:
     """Put everything into an empty folder, and see that it runs."""
     root, scratch = work / "root", work / "scratch"
     root.mkdir(parents=True)
-    apt = Apt(scratch, "arm64")
+    apt = Apt(scratch, "arm64", OTHERWISE)
     apt.update()
     say("arm64: fetching Debian's Python for arm64")
     debs = apt.fetch_with_dependencies("libpython3-stdlib", apt.depends("python3-minimal", "python3."), "libstdc++6")
@@ -119,7 +96,7 @@ def _build(work: Path, wanted: dict[str, str]) -> None:
     for name in SPARED:
         shutil.rmtree(root / "usr" / "share" / name, ignore_errors=True)
     say("arm64: fetching qemu-user")
-    _take(apt.fetch("qemu-user", apt.host, LEAST_QEMU), "./usr/bin/qemu-aarch64", work / "qemu-aarch64")
+    take_qemu(apt, "qemu-aarch64", work / "qemu-aarch64", PREPARE)
     python = _python(root)
     minor = int(python.name.split(".")[1])
     say(f"arm64: fetching {', '.join(wanted)} for arm64 and Python 3.{minor}")
@@ -127,12 +104,10 @@ def _build(work: Path, wanted: dict[str, str]) -> None:
     shutil.rmtree(scratch)
     say("arm64: a first run")
     trial = Root(root, work / "qemu-aarch64", python, {})
-    versions["numpy"] = _checked(trial.command(CHECK_CORE, ["-c", CHECK]), "the prepared Python does not run")
-    versions["python"] = _checked(
-        trial.command(CHECK_CORE, ["-c", "import platform; print(platform.python_version())"]), "no version"
-    )
-    told = _checked([str(trial.qemu), "--version"], "qemu-aarch64 does not run")
-    versions["qemu"] = told.split("version ")[1].split()[0]
+    versions["numpy"] = checked(trial.command(CHECK_CORE, ["-c", CHECK]), "the prepared Python does not run", PREPARE)
+    told = trial.command(CHECK_CORE, ["-c", "import platform; print(platform.python_version())"])
+    versions["python"] = checked(told, "no version", PREPARE)
+    versions["qemu"] = qemu_version(trial.qemu, PREPARE)
     seal = {"versions": versions | wanted, "packages": sorted(deb.name for deb in debs)}
     (work / SEAL).write_text(json.dumps(seal, indent=1), encoding="utf-8")
 
@@ -150,33 +125,6 @@ def _install(site: Path, wanted: dict[str, str], minor: int, glibc: int) -> None
         last = next((line for line in reversed(said) if "ERROR" in line or "No module" in line), "no reason given")
         fix = "python -m ensurepip" if "No module named pip" in last else "see that the package index can be reached"
         raise DeviceError(f"pip cannot fetch the arm64 wheels: {last}", where="arm64", fix=f"{fix}; then {PREPARE}")
-
-
-def _take(deb: Path, member: str, place: Path) -> None:
-    """Take one program out of a package without unpacking the rest."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as child:
-        try:
-            with tarfile.open(fileobj=child.stdout, mode="r|") as tar:
-                for one in tar:
-                    if one.name == member and (source := tar.extractfile(one)) is not None:
-                        with place.open("wb") as target:
-                            shutil.copyfileobj(source, target)
-                        place.chmod(0o755)
-                        return
-        except tarfile.TarError:
-            pass  # said below
-        finally:
-            child.kill()
-    raise DeviceError(f"no {member} in the package", where=deb.name, fix=f"run {PREPARE} again")
-
-
-def _checked(command: list[str], what: str) -> str:
-    """Return the first line that a command prints."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not done.stdout.strip():
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise DeviceError(f"{what}: {said}", where="arm64", fix=f"run {PREPARE} again")
-    return done.stdout.splitlines()[0].strip()
 
 
 def _python(root: Path) -> Path:

@@ -78,9 +78,31 @@ class Chromium:
         last = f": {said[-1][:300]}" if said else ""
         raise DeviceError(f"Chromium ended with {code}{last}", where=self.path, fix="run the same command again")
 
+    def page_pss_bytes(self) -> int | None:
+        """Return the proportional memory of its largest page process, as the kernel counts it; None where it does not say."""
+        found = [_pss_bytes(one) for one in Path("/proc").glob("[0-9]*") if _is_page(one, self._process.pid)]
+        return max((size for size in found if size is not None), default=None)
+
     def close(self) -> None:
         """End it and all that it started, and remove its profile."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own: only its own processes are in it
         self._process.wait()
         self._profile.cleanup()
+
+
+def _is_page(process: Path, session: int) -> bool:
+    """Say whether a process draws pages for the browser that leads a session."""
+    try:
+        stat, command = (process / "stat").read_text(encoding="utf-8"), (process / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
+    return stat.rpartition(")")[2].split()[3] == str(session) and b"--type=renderer" in command
+
+
+def _pss_bytes(process: Path) -> int | None:
+    with suppress(OSError):
+        for line in (process / "smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return None

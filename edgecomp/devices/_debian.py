@@ -23,18 +23,24 @@ TIMEOUT_S = 900.0
 
 
 class Apt:
-    """An apt whose lists, cache and notion of what is installed lie in a folder."""
+    """An apt whose lists, cache and notion of what is installed lie in a folder.
 
-    def __init__(self, folder: Path, architecture: str, os_release: Path = Path("/etc/os-release")):
+    architecture: of the packages, in Debian's spelling; None for this machine's own
+    otherwise:    what to do where this is no Debian, for the error
+    """
+
+    def __init__(
+        self, folder: Path, architecture: str | None, otherwise: str, os_release: Path = Path("/etc/os-release")
+    ):
         for tool in ("apt-get", "apt-cache", "dpkg", "dpkg-deb"):
             if shutil.which(tool) is None:
-                raise _no_debian(f"there is no {tool} here")
-        self.folder, self.architecture = folder, architecture
-        self.host = _said(["dpkg", "--print-architecture"]).strip()
+                raise _no_debian(f"there is no {tool} here", otherwise)
+        self.folder, self.host = folder, _said(["dpkg", "--print-architecture"]).strip()
+        self.architecture = architecture = architecture or self.host
         for name in ("lists/partial", "archives/partial", "parts"):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
-        (folder / "sources.list").write_text(_sources(os_release), encoding="utf-8")
+        (folder / "sources.list").write_text(_sources(os_release, otherwise), encoding="utf-8")
         settings = {
             "Dir::State": folder,
             "Dir::State::lists": folder / "lists",
@@ -132,15 +138,15 @@ class Apt:
         )
 
 
-def _sources(os_release: Path) -> str:
+def _sources(os_release: Path, otherwise: str) -> str:
     """Return apt sources for all architectures: the mirror of this machine's own Debian, and backports where needed."""
     told = dict(line.split("=", 1) for line in _read(os_release).splitlines() if "=" in line)
     release = {key: value.strip("\"'") for key, value in told.items()}
     if release.get("ID") != "debian":
-        raise _no_debian(f"this is {release.get('PRETTY_NAME', 'an unknown system')}")
+        raise _no_debian(f"this is {release.get('PRETTY_NAME', 'an unknown system')}", otherwise)
     version = int(release["VERSION_ID"]) if release.get("VERSION_ID", "").isdigit() else None  # testing has none
     if version is not None and version < LEAST_DEBIAN:
-        raise _no_debian(f"this is Debian {version}")
+        raise _no_debian(f"this is Debian {version}", otherwise)
     command = [
         "apt-get",
         "indextargets",
@@ -155,7 +161,7 @@ def _sources(os_release: Path) -> str:
         ((row[0], row[1]) for row in rows if len(row) == 3 and row[1] in names and row[2] == "main"), (None, None)
     )
     if site is None:
-        raise _no_debian("apt's sources name no Debian mirror with the component main")
+        raise _no_debian("apt's sources name no Debian mirror with the component main", otherwise)
     keyring = next((one for one in KEYRINGS if Path(one).exists()), None)
     signed = f"[signed-by={keyring}] " if keyring else ""
     suites = [suite, *([f"{suite}-backports"] if version in NEEDS_BACKPORTS else [])]
@@ -178,9 +184,6 @@ def _said(command: list[str]) -> str:
     return done.stdout
 
 
-def _no_debian(what: str) -> DeviceError:
-    return DeviceError(
-        what,
-        where="arm64",
-        fix=f"prepare it on Debian {LEAST_DEBIAN} or newer (a container will do), or use an arm64 board: --on ssh:USER@HOST",
-    )
+def _no_debian(what: str, otherwise: str) -> DeviceError:
+    fix = f"prepare it on Debian {LEAST_DEBIAN} or newer (a container will do), or {otherwise}"
+    return DeviceError(what, where="Debian's packages", fix=fix)

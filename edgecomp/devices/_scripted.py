@@ -16,13 +16,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgecomp.artifact import text_hash
-from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, lines_to_timing
+from edgecomp.devices import (
+    Answers,
+    Effort,
+    How,
+    ModelFile,
+    Start,
+    Timing,
+    gather_starts,
+    lines_to_answers,
+    lines_to_timing,
+)
 from edgecomp.errors import DeviceError
 from edgecomp.portable import machine
 from edgecomp.portable.peaks import Peak
 
 PORTABLE = Path(machine.__file__).parent
-SCRIPTS = ("machine.py", "peaks.py", "probe.py", "runner.py")
+SCRIPTS = ("cpuid.py", "machine.py", "peaks.py", "probe.py", "runner.py")
 CLOCK = "time.perf_counter around each run, in the runner's process on the device"
 
 
@@ -75,31 +85,23 @@ class Scripted:
             "threads": threads,
             "delegate": delegate,
         }
-        found = []
-        try:
-            found.extend(self._events(job))
-        except DeviceError as why:
-            if not found:
-                raise
-            after = f"{why.what}; {len(found) - 1} of {len(clips)} clips had been answered, which is not kept"
-            raise type(why)(after, where=why.where, fix=why.fix) from None
-        loaded, *rows = found
-        return Answers(
-            np.array([row["probabilities"] for row in rows], np.float32),
-            np.array([row["uncertainty"] for row in rows], np.float32),
-            loaded["runtime"],
-        )
+        return lines_to_answers(self._events(job), len(clips), self.name)
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
-        """Time some files in one interleaved run in one process on the device."""
+        """Time some files interleaved, in fresh processes one after the other: each has its share of time and windows."""
+        processes = max(1, min(effort.processes, effort.windows))
+        if effort.sustained_s or self.how == "emulated":  # a start is long there, and times are worth nothing
+            processes = 1
         job = {
             "job": "latency",
             "models": {one.name: {"file": self._put_model(one), "format": one.form} for one in models},
             "clips": self._put_clips(clips),
-            **{name: getattr(effort, name) for name in ("seconds", "windows", "warmup", "threads", "delegate")},
-            **{name: getattr(effort, name) for name in ("sustained_s", "seed", "pin")},
+            **{name: getattr(effort, name) for name in ("warmup", "threads", "delegate", "sustained_s", "pin")},
+            "seconds": effort.seconds / processes,
+            "windows": -(-effort.windows // processes),
         }
-        return lines_to_timing(self._events(job), effort, CLOCK)
+        jobs = [job | {"seed": effort.seed + number} for number in range(processes)]
+        return lines_to_timing(self._one_by_one(jobs), effort, CLOCK)
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
         """Start fresh processes on the device; the first start after copying may find the file cold."""
@@ -111,9 +113,10 @@ class Scripted:
             "starts": starts,
             "samples": samples,
         }
-        return tuple(
+        made = (
             Start(event["cold_ms"], event["load_ms"], event["memory"], event["reason"]) for event in self._events(job)
         )
+        return gather_starts(made, starts)
 
     def peaks(self) -> tuple[Peak, ...]:
         """Measure what one core reaches at best: float32 and int8 in multiply-accumulates a second, bandwidth in bytes.
@@ -146,6 +149,17 @@ class Scripted:
         if "No module named" in last or "ModuleNotFoundError" in last:
             fix = f"install numpy and one runtime for {self.python} there: ai-edge-litert or onnxruntime"
         return DeviceError(f"the device says: {last}", where=self.name, fix=fix)
+
+    def _one_by_one(self, jobs: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Run latency jobs one after the other; their windows say which it was, and count the seconds from the first on."""
+        begun: float | None = None
+        for process, job in enumerate(jobs):
+            for event in self._events(job):
+                if event["event"] == "planned":
+                    begun, since = begun or time.monotonic(), time.monotonic()
+                elif event["event"] == "window":
+                    event |= {"process": process, "at_s": event["at_s"] + since - begun}
+                yield event
 
     def _put_model(self, model: ModelFile) -> str:
         return self.put(model.path, f"{text_hash(str(model.path.resolve()))[:12]}{model.path.suffix}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,17 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from edgecomp.artifact import content_hash, text_hash
-from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, Window
+from edgecomp.devices import (
+    Answers,
+    Effort,
+    How,
+    ModelFile,
+    Start,
+    Timing,
+    Window,
+    gather_starts,
+    lines_to_answers,
+)
 from edgecomp.devices import _adb_report as reports
 from edgecomp.devices._adb_app import CLOCK, INSTALL, NO_CLIPS, PACKAGE, App
 from edgecomp.devices._adb_bridge import Bridge, choose, find_adb
@@ -71,7 +81,7 @@ class Phone:
     def answers(self, model: ModelFile, clips: np.ndarray, threads: int = 1, delegate: str = "default") -> Answers:
         """Run every clip, (n, samples) float32, in one start of the app."""
         wanted = {**self._extras(model, clips), "runs": 1, "threads": threads, "delegate": delegate}
-        return reports.to_answers(self._run(model, wanted), _clip_names(clips), self._where)
+        return lines_to_answers(self._answered(model, wanted, _clip_names(clips)), len(clips), self._where)
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
         """Time some files: one in one start of the app, several in turns, a fresh start each, in an order drawn anew."""
@@ -94,13 +104,20 @@ class Phone:
         """Start the app afresh; memory is the whole app's, since a phone does not tell more without root."""
         self._care.ready()
         wanted = {**self._extras(model), "runs": 1, "threads": threads}
-        return tuple(reports.to_start(self._run(model, wanted), self._where) for _ in range(starts))
+        made = (reports.to_start(self._run(model, wanted), self._where) for _ in range(starts))
+        return gather_starts(made, starts)
 
     def close(self) -> None:
         """End the app and remove what was put on the phone; a phone that has gone keeps it."""
         with suppress(DeviceError):
             self._app.clear()
         self._lock.release()
+
+    def _answered(self, model: ModelFile, wanted: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the answers as the reports come that hold them, so that a phone that is lost leaves those before."""
+        for report in self._app.reports(wanted):
+            reports.check_ran(report, content_hash(model.path), wanted["threads"], self._where)
+            yield from reports.to_events(report, names)
 
     def _alone(
         self, model: ModelFile, wanted: Mapping[str, Any], effort: Effort

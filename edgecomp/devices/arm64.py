@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
-
-from edgecomp.devices import Effort, How, ModelFile, Start, Timing
 from edgecomp.devices._arm64_root import Root, find_root
 from edgecomp.devices._arm64_root import prepare as prepare_root
-from edgecomp.devices._scripted import Local
+from edgecomp.devices._emulated import Emulated
 from edgecomp.errors import DeviceError, nearest
 
 NEEDS = "Debian 12 or newer, 400 MB; prepared once"
@@ -22,20 +18,16 @@ CORES: Mapping[str, str] = {"cortex-a53": "Cortex-A53", "cortex-a76": "Cortex-A7
 The A53 has no dot product, the A76 has, the A710 adds i8mm, bf16 and SVE2. qemu's `max` is left out: its SME makes an
 inference take seconds.
 """
-OF_THE_HOST = ("model", "soc", "governor", "clock_khz", "temperature_c", "battery")
-"""What shines through from the machine that emulates, and says nothing of the emulated one."""
 
 
-class Arm64(Local):
+class Arm64(Emulated):
     """An emulated core."""
-
-    how: ClassVar[How] = "emulated"
-    timeout_s = 900.0
 
     def __init__(self, core: str, root: Root):
         super().__init__()
         self.core, self.root, self.python = core, root, str(root.python)
-        self.name = f"arm64 {CORES[core]} (qemu-aarch64 {root.versions['qemu']}, emulated)"
+        self.emulator = f"qemu-aarch64 {root.versions['qemu']}"
+        self.name = f"arm64 {CORES[core]} ({self.emulator}, emulated)"
 
     def command(self, arguments: list[str]) -> list[str]:
         """Return the command under emulation; -P keeps what lies beside a script from shadowing modules."""
@@ -54,18 +46,7 @@ class Arm64(Local):
                 where=self.name,
                 fix=f"emulate on a machine of another architecture; {CORES[self.core]} was asked for",
             )
-        emulator = {"emulator": f"qemu-aarch64 {self.root.versions['qemu']}", "versions": dict(self.root.versions)}
-        return {**facts, **dict.fromkeys(OF_THE_HOST), **emulator}
-
-    def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
-        """Time files under emulation, which says nothing of a real core; heat and energy would be this machine's."""
-        timing = super().time(models, clips, effort)
-        bare = dict(energy_uj={}, temperature_c=None, clock_khz=(), battery=None)
-        return replace(timing, windows=tuple(replace(window, **bare) for window in timing.windows))
-
-    def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
-        """Return nothing: the start and the memory of an emulator are not those of a device."""
-        return ()
+        return {**facts, "versions": dict(self.root.versions)}
 
 
 def open_device(argument: str, cache: Path) -> Arm64:

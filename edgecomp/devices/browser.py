@@ -13,7 +13,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgecomp.devices import Answers, Effort, How, ModelFile, Start, Timing, _browser_names, lines_to_timing
+from edgecomp.devices import (
+    Answers,
+    Effort,
+    How,
+    ModelFile,
+    Start,
+    Timing,
+    _browser_names,
+    gather_starts,
+    lines_to_answers,
+    lines_to_timing,
+)
 from edgecomp.devices._browser_chromium import Chromium, find_chromium, version
 from edgecomp.devices._browser_packages import Packages, packages
 from edgecomp.devices._browser_packages import prepare as prepare_packages
@@ -27,7 +38,8 @@ OPEN_S = 300.0
 """How long `browser:open` waits for somebody to open the address."""
 START_S = 60.0
 """How long a Chromium of this machine may take to open the page."""
-MEMORY = "a page cannot read the memory of its process"
+MEMORY = "after the first answer: the runtime's WebAssembly heap, which holds the model too; and, of a Chromium of this machine, "
+MEMORY += "what the kernel counts of the page's process, memory shared with others in equal parts"
 
 
 class Browser:
@@ -72,13 +84,7 @@ class Browser:
         """Run every clip, (n, samples) float32."""
         job = self._job("answers", threads, delegate, clips.shape[1])
         job |= {"clips": _clips(clips), "model": {"file": "model", "form": self._form(model)}}
-        loaded, *rows = self._run(job, {"model": model.path, "clips": _raw(clips)})
-        rows.sort(key=lambda row: row["row"])
-        return Answers(
-            np.array([[float(p) for p in row["probabilities"]] for row in rows], np.float32),
-            np.array([float(row["uncertainty"]) for row in rows], np.float32),
-            loaded["runtime"],
-        )
+        return lines_to_answers(self._run(job, {"model": model.path, "clips": _raw(clips)}), len(clips), self.name)
 
     def time(self, models: list[ModelFile], clips: np.ndarray, effort: Effort) -> Timing:
         """Time some files in one interleaved run in one page; what came before the page was lost is kept."""
@@ -94,7 +100,7 @@ class Browser:
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
         """Load page, runtime and model anew several times: from the page's navigation to its first answer."""
-        return tuple(self._one_start(model, samples, threads) for _ in range(starts))
+        return gather_starts((self._one_start(model, samples, threads) for _ in range(starts)), starts)
 
     def close(self) -> None:
         """Let go of the page."""
@@ -102,8 +108,15 @@ class Browser:
     def _one_start(self, model: ModelFile, samples: int, threads: int) -> Start:
         job = self._job("start", threads, "default", samples) | {"seed": 0}
         job["model"] = {"file": "model", "form": self._form(model)}
-        (event,) = self._run(job, {"model": model.path})
-        return Start(event["cold_ms"], event["load_ms"], {}, MEMORY)
+        held, start = {}, {}
+        for start in self._run(job, {"model": model.path}):
+            held = {"page_heap_bytes": start["heap_bytes"], "page_process_bytes": self._process_bytes()}
+        held = {name: size for name, size in held.items() if size}
+        return Start(start["cold_ms"], start["load_ms"], held, MEMORY)
+
+    def _process_bytes(self) -> int | None:
+        """Return what the page's process holds as its machine counts it; None where that is not this one."""
+        return None
 
     def _form(self, model: ModelFile) -> str:
         if model.form not in self.forms:
@@ -136,7 +149,7 @@ class Headless(Browser):
 
     def starts(self, model: ModelFile, samples: int, threads: int = 1, starts: int = 5) -> tuple[Start, ...]:
         """Start fresh browsers, and time the page in each: from its navigation to the first answer."""
-        return tuple(self._fresh_start(model, samples, threads) for _ in range(starts))
+        return gather_starts((self._fresh_start(model, samples, threads) for _ in range(starts)), starts)
 
     def close(self) -> None:
         """End the browser and the server."""
@@ -158,6 +171,9 @@ class Headless(Browser):
         self._chromium.close()
         self._open(self.name)
         return self._one_start(model, samples, threads)
+
+    def _process_bytes(self) -> int | None:
+        return self._chromium.page_pss_bytes()
 
     def _run(self, job: dict[str, Any], files: Mapping[str, bytes | Path]) -> Iterator[dict[str, Any]]:
         return self.tab.run(job, files, self._chromium.check)

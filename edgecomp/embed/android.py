@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgecomp.embed import EmbedError, Selector
 from edgecomp.embed.facts import Facts, golden_files
+from edgecomp.form import Question
 from edgecomp.shipped import shipped
 
 TEMPLATES = Path(__file__).parent / "templates" / "android"
@@ -19,6 +20,8 @@ ORT = "1.29.0"
 """com.microsoft.onnxruntime:onnxruntime-android; the release whose classes android_demo/typecheck reads."""
 OPENERS = {"tflite": "LiteRtModel", "onnx": "OrtModel"}
 """The Kotlin class that opens each format."""
+QUESTIONS = {"yes-no": "YesNo", "choice": "Choice", "number": "Figure"}
+"""The Kotlin class of each kind of question."""
 
 
 def files(facts: Facts) -> dict[str, str | bytes]:
@@ -87,6 +90,7 @@ def _known(facts: Facts, golden_sha256: str) -> dict[str, str]:
         "MODEL_BYTES": number(facts.model.bytes),
         "MODEL_SHA256": text(facts.model.sha256),
         "GOLDEN_SHA256": text(golden_sha256),
+        "QUESTIONS": "".join(f"\n        {_kotlin_question(one)}," for one in facts.questions),
         "ASSETS": text(facts.package),
     }
 
@@ -99,6 +103,27 @@ def _filled(template: str, known: dict[str, str]) -> str:
 def _kotlin_text(value: str) -> str:
     """Return a Kotlin string literal: JSON's escapes are Kotlin's too, but for the dollar, which begins a template."""
     return json.dumps(value).replace("$", "\\$").replace("\\f", "\\u000c")
+
+
+def _kotlin_question(one: Question) -> str:
+    """Return the constructor's call of a question: its texts, and only what differs from the defaults."""
+    given = [_kotlin_text(one.id), _kotlin_words(one.text)]
+    if one.kind == "choice":
+        options = (f"Option({_kotlin_text(each.id)}, {_kotlin_words(each.text)})" for each in one.options or [])
+        given.append(f"listOf({', '.join(options)})")
+    if one.kind == "number":
+        given.append(
+            f"min = {_kotlin_number(one.min)}, max = {_kotlin_number(one.max)}, decimals = {one.decimals or 0}"
+        )
+    given += [f"{name} = {_kotlin_words(words)}" for name, words in (("unit", one.unit), ("help", one.help)) if words]
+    given += ["isOptional = true"] if one.optional else []
+    return f"{QUESTIONS[one.kind]}({', '.join(given)})"
+
+
+def _kotlin_words(words: Mapping[str, str]) -> str:
+    return (
+        f"Words({', '.join(f'{_kotlin_text(language)} to {_kotlin_text(text)}' for language, text in words.items())})"
+    )
 
 
 def _kotlin_number(value: int | float) -> str:

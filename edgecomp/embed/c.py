@@ -1,7 +1,7 @@
 """A bundle as C for a microcontroller: front end, int8 body as an array, decision, and a golden clip that tests them.
 
 The body runs in TensorFlow Lite Micro, or through Vela on an Arm NPU; everything around it is C99 without allocation.
-Of docs/embedding.md it keeps rule 1 and the self-test: resampling, rings and pooling are left to the firmware.
+Of docs/embedding.md it keeps rules 1, 2 and 4 to 6 for 16-bit samples at the model's own rate; nothing resamples (rule 3).
 """
 
 from __future__ import annotations
@@ -27,20 +27,34 @@ from edgecomp.lowering.c_front_end import (
 
 if TYPE_CHECKING:
     from edgecomp.lowering.feature_body import FeatureBody
+    from edgecomp.students.front_end import FrontEnd
 
 TEMPLATES = Path(__file__).parent / "templates" / "c"
-PARTS = ("decision.h", "decision.c", "model.h", "model.c", "golden.h", "golden.c", "names.h")
+WITH_SOURCE = ("decision", "model", "golden", "recording", "live", "ring")
+PARTS = (*(f"{part}.{kind}" for part in WITH_SOURCE for kind in ("h", "c")), "names.h")
 EXPORTED = (
     *("work", "listener", "frame", "quantise", "clip", "start", "listen", "is_full"),
-    *("answer", "labels", "decide", "model", "golden_features", "golden_front_end", "golden_answer"),
+    *("answer", "labels", "decide", "outcome", "model", "golden_features", "golden_front_end", "golden_answer"),
+    *("recording", "recording_begin", "recording_push", "recording_finish"),
+    *("live", "heard", "live_begin", "live_hear", "live_due", "live_answer", "live_gap"),
+    *("ring", "ring_begin", "ring_write", "ring_read", "ring_waiting", "ring_dropped"),
 )
 """Names of functions, data and types; test_embed_c.py holds them against what the object files export."""
+TOLD_FIT = {
+    "loudest": "the loudest part counts, the first of equals",
+    "centre": "the middle counts",
+    "start": "the beginning counts",
+}
+LARGEST_POOL = 8
+"""Windows over which a live listener may average at most; each takes 4 bytes for each label and for the uncertainty."""
 FEATURE_TOLERANCE = 1e-3
 """Largest difference of a golden feature from float64: float32 stays within 3e-5, and another logf may add to that."""
 
 
 def files(facts: Facts) -> dict[str, str | bytes]:
     """Return the C module of one version and the header that selects it.
+
+    It states no questions of a form (rule 9): a board without a screen asks nobody, and no answer would change a decision.
 
     raises: BundleError where the bundle has no int8 TFLite file; a microcontroller runs no other. GateError where its body
             on int8 features answers the golden clips otherwise than the bundle
@@ -65,8 +79,12 @@ def files(facts: Facts) -> dict[str, str | bytes]:
         "ask_above": None if facts.ask_above is None else _at_most(facts.ask_above),
         "shift": np.float32(body.ending.shift),
         "boundary": np.float32(body.ending.boundary),
+        "told_fit": TOLD_FIT[facts.fit],
+        "largest_pool": LARGEST_POOL,
+        "ears": ears(facts.hop_samples, body.front_end),
         "table_bytes": table_bytes(body.front_end),
-        "listener_bytes": listener_bytes(body.front_end),
+        "recording_bytes": recording_bytes(facts, body.front_end),
+        "live_bytes": live_bytes(facts, body.front_end),
         "model": np.frombuffer(body.content, np.uint8),
         "golden": _golden(facts, body),
     }
@@ -79,6 +97,27 @@ def files(facts: Facts) -> dict[str, str | bytes]:
     made |= {f"{facts.name}.h": rendered("all.h"), "README.md": rendered("readme.md")}
     whole: dict[str, str | bytes] = {f"{facts.package}/{name}": text for name, text in made.items()}
     return whole | {f"{facts.name}.h": Selector(rendered("selector.h"))}
+
+
+def ears(hop_samples: int, front_end: FrontEnd) -> int:
+    """Return how many windows of a live stream need frames of their own at a time.
+
+    One will do where each window begins with a frame of the one before; otherwise as many as overlap.
+    """
+    return 1 if hop_samples % front_end.hop == 0 else -(-front_end.samples // hop_samples)
+
+
+def recording_bytes(facts: Facts, front_end: FrontEnd) -> int:
+    """Return the bytes of RAM that a recording in pieces takes on a processor of 32 bits."""
+    more = {"loudest": 24 + 2 * facts.samples, "centre": 2 * facts.samples, "start": 0}  # see recording.h
+    return listener_bytes(front_end) + 16 + 2 * facts.samples + more[facts.fit]
+
+
+def live_bytes(facts: Facts, front_end: FrontEnd) -> int:
+    """Return the bytes of RAM that live listening takes on a processor of 32 bits."""
+    many = ears(facts.hop_samples, front_end)
+    answers = 4 * LARGEST_POOL * (len(facts.labels) + 1)
+    return many * listener_bytes(front_end) + (12 + 4 * many if many > 1 else 0) + 44 + answers
 
 
 def _golden(facts: Facts, body: FeatureBody) -> dict[str, object]:

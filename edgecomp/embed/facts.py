@@ -17,6 +17,7 @@ from edgecomp import __version__
 from edgecomp.artifact import content_hash
 from edgecomp.bundle import Bundle
 from edgecomp.errors import BundleError, nearest
+from edgecomp.form import Question
 
 HOP_SHARE = 2
 """A live listener moves on by the window's length divided by this."""
@@ -69,6 +70,7 @@ class Facts:
     default_form: the format to embed: the one that was asked for, or else the target's own
     positive, threshold: of a two-label decision by threshold; None where the most probable label is the answer
     ask_above:   the uncertainty above which the teacher is asked; None where every clip is left to the teacher
+    questions:   what an app asks before it records; rule 9 of docs/embedding.md
     """
 
     name: str
@@ -88,6 +90,7 @@ class Facts:
     ask_above: float | None
     models: dict[str, Model]
     golden: tuple[Golden, ...]
+    questions: tuple[Question, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -198,6 +201,7 @@ def _read(bundle: Bundle, form: str | None) -> Facts:
             )
             for name in sorted(next(iter(expected.values()))["probabilities"])
         ),
+        questions=tuple(bundle.form.questions),
     )
 
 
@@ -271,5 +275,6 @@ def facts_json(facts: Facts, golden_sha256: str) -> str:
         "model_file": facts.model.file,
         "model_sha256": facts.model.sha256,
         "golden_sha256": golden_sha256,
+        "questions": [question.model_dump(exclude_none=True) for question in facts.questions],
     }
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"

@@ -10,9 +10,10 @@ from string import Template
 
 from edgecomp.embed import Selector
 from edgecomp.embed.facts import Facts, facts_json, golden_files
+from edgecomp.form import Question
 
 TEMPLATES = Path(__file__).parent / "templates" / "python"
-COPIED = ("facts", "outcome", "resample", "window", "ring", "listen", "wav", "model", "sources", "command")
+COPIED = ("form", "facts", "outcome", "resample", "window", "ring", "listen", "wav", "model", "sources", "command")
 NOT_FREE = {*sys.stdlib_module_names, *keyword.kwlist, "numpy", "onnxruntime", "ai_edge_litert", "tflite_runtime"}
 """A module of this name would hide another that the package imports, or could not be imported."""
 
@@ -24,10 +25,11 @@ $labels at $sample_rate Hz; asks the teacher where it is unsure. Needs numpy and
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Optional, TypedDict
 
 from .command import run as _run
 from .facts import ModelError, read_checked, read_facts
+from .form import FormError, Question, check_answers
 from .listen import Heard, Listener
 from .model import Model, Recording, SelfTest
 from .outcome import Answer, AskTeacher, Outcome
@@ -42,15 +44,19 @@ __all__ = [
     "VERSION",
     "Answer",
     "AskTeacher",
+    "FormAnswers",
+    "FormError",
     "Heard",
     "Label",
     "Listener",
     "Model",
     "ModelError",
     "Outcome",
+    "Question",
     "Recording",
     "Ring",
     "SelfTest",
+    "check_answers",
     "load",
     "main",
 ]
@@ -61,6 +67,7 @@ Label = Literal[$literals]
 LABELS: tuple[Label, ...] = ($literals)
 SAMPLE_RATE_HZ = $sample_rate
 SAMPLES = $samples
+FormAnswers = TypedDict("FormAnswers", {$answers})
 FACTS_SHA256 = "$facts_sha256"
 
 
@@ -109,6 +116,7 @@ def files(facts: Facts) -> dict[str, str | bytes]:
         "labels": f"{len(facts.labels)} labels",
         "version": facts.version,
         "bundle_hash": facts.bundle_hash,
+        "answers": ", ".join(f"{one.id!r}: {_answer_type(one)}" for one in facts.questions),
         "literals": ", ".join(repr(label) for label in facts.labels),
         "sample_rate": facts.sample_rate,
         "samples": facts.samples,
@@ -132,6 +140,13 @@ def files(facts: Facts) -> dict[str, str | bytes]:
 def selector_name(facts: Facts) -> str:
     """Return the name of the module that selects a version: the task's, unless Python needs that one itself."""
     return f"{facts.name}_model" if facts.name in NOT_FREE else facts.name
+
+
+def _answer_type(question: Question) -> str:
+    """Return the Python type of what answers a question, as it can be evaluated by Python 3.9."""
+    literals = ", ".join(repr(option.id) for option in question.options or [])
+    told = {"yes-no": "bool", "number": "float", "choice": f"Literal[{literals}]"}[question.kind]
+    return f"Optional[{told}]" if question.optional else told
 
 
 def _plain(text: str) -> str:

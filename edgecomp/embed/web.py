@@ -9,9 +9,10 @@ from pathlib import Path
 
 from edgecomp.embed import Selector
 from edgecomp.embed.facts import Facts, facts_json, golden_files
+from edgecomp.form import Question
 
 TEMPLATES = Path(__file__).parent / "templates" / "web"
-COPIED = ("facts", "outcome", "resample", "fit", "ring", "listen", "wav", "simd", "model")
+COPIED = ("form", "facts", "outcome", "resample", "fit", "ring", "listen", "wav", "simd", "model")
 PACKAGES = {"tflite": "@litertjs/core@2.5.3", "onnx": "onnxruntime-web@1.30.0"}
 """By format, the runtime whose API the code is written for; edgecomp's own pages lock the same releases."""
 WASM = {
@@ -52,6 +53,7 @@ def _known(facts: Facts, facts_sha256: str) -> dict[str, str]:
         "BUNDLE_HASH": json.dumps(facts.bundle_hash),
         "FORMAT": json.dumps(facts.model.form),
         "LABELS": ", ".join(json.dumps(label, ensure_ascii=False) for label in facts.labels),
+        "ANSWERS": "".join(f"\n  readonly {one.id}: {_answer_type(one)};" for one in facts.questions),
         "SAMPLE_RATE": str(facts.sample_rate),
         "SAMPLES": str(facts.samples),
         "FACTS_SHA256": json.dumps(facts_sha256),
@@ -59,6 +61,13 @@ def _known(facts: Facts, facts_sha256: str) -> dict[str, str]:
         "NPM": PACKAGES[facts.model.form],
         "WASM": WASM[facts.model.form],
     }
+
+
+def _answer_type(question: Question) -> str:
+    """Return the TypeScript type of what answers a question."""
+    options = " | ".join(json.dumps(option.id) for option in question.options or [])
+    told = {"yes-no": "boolean", "number": "number", "choice": options}[question.kind]
+    return f"{told} | null" if question.optional else told
 
 
 def _filled(template: str, known: dict[str, str]) -> str:

@@ -6,8 +6,9 @@ has no tables in float16, was seen to answer wrongly without a word on other fil
 body, and NPUs have no float. So the front end becomes C (c_front_end.py), and devices/mcu.py holds the
 result against the bundle.
 
-One layer changes. The shipped file runs its first layer in float; here it reads int8 features, since NPUs have no float.
-The features' range is not measured but follows from the front end: nothing is lower than digital silence.
+Files for microcontrollers read int8 features, and so hold the very body that runs there. In a file for another target the
+first layer is float; here it reads int8 features all the same, since NPUs have no float, and answers a little otherwise. Their
+range is then not measured but follows from the front end: nothing is lower than digital silence.
 """
 
 from __future__ import annotations
@@ -107,16 +108,19 @@ def cut_body(content: bytes, front_end: FrontEnd) -> FeatureBody:
     end = file.maker("logits_float")
     _check_front_end(file, front_end)
     scale, shift = (file.constant(f"front/{name}").reshape(-1) for name in ("scale", "shift"))
-    features = feature_scale(front_end, scale, shift)
     logits = file.tensors[file.operators[end].inputs[0]]
     body = file.operators[start:end]
+    if is_whole := file.kind(body[0]) == "QUANTIZE":
+        features = _scale_of(file.tensors[body[0].outputs[0]])
+    else:
+        features = feature_scale(front_end, scale, shift)
     return FeatureBody(
-        content=_body(file, body, features),
+        content=_whole_body(file, body, features) if is_whole else _body(file, body, features),
         operators=tuple(sorted({file.kind(operator) for operator in body} - {"QUANTIZE"})),
         front=_front(file, start),
         front_end=front_end,
         features=features,
-        logits=Scale(float(logits.quantization.scale[0]), int(logits.quantization.zeroPoint[0])),
+        logits=_scale_of(logits),
         scale=scale,
         shift=shift,
         ending=_ending(file),
@@ -150,6 +154,20 @@ def feature_scale(front_end: FrontEnd, scale: np.ndarray, shift: np.ndarray) -> 
     loudest = LOUDEST * (mel[1:-1] + (mel[:-2] + mel[2:]) / 4).max(axis=0)
     low, high = (np.log(power + FLOOR) * scale + shift for power in (0.0, loudest))
     return scale_for(float(low.min()), float(high.max()))
+
+
+def _scale_of(tensor: Any) -> Scale:
+    return Scale(float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
+
+
+def _whole_body(file: TfliteFile, operators: list[Any], features: Scale) -> bytes:
+    """Write the operators between the stored features and the logits, as they are."""
+    graph, made = TfliteGraph("edgecomp body on features"), {}
+    source = graph.tensor(FEATURES, file.shape(FEATURES), "INT8", scale=features.scale, zero=features.zero)
+    made[operators[0].outputs[0]] = source
+    for operator in operators[1:]:
+        logits = file.copy_operator(operator, graph, made)
+    return graph.to_bytes({FEATURES: source}, {"logits": logits}, {})
 
 
 def _body(file: TfliteFile, operators: list[Any], features: Scale) -> bytes:

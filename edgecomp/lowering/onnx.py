@@ -152,7 +152,7 @@ def _body(graph: _Graph, features: str, model: Frozen) -> str:
     front_end = model.config.front_end
     size = shapes(model.config.layers, front_end.frames, front_end.mels)
     held = model.quantisation.activations if model.quantisation else {}
-    seen = {FEATURES: features}
+    seen = {FEATURES: _stored(graph, features, held[FEATURES]) if FEATURES in held else features}
     for layer in model.config.layers:
         inputs = [seen[name] for name in layer.inputs]
         made = _layer(graph, layer, inputs, size[layer.inputs[0]], model)

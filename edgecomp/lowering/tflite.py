@@ -192,6 +192,8 @@ def _body(graph, features, model: Frozen):
         return graph.tensor(f"{name}_int8", (1, *size[name]), "INT8", scale=held.scale, zero=held.zero)
 
     seen = {FEATURES: features}
+    if FEATURES in scales:
+        seen[FEATURES] = graph.op("QUANTIZE", [features], stored(FEATURES), "QuantizeOptions")
     for layer in model.config.layers:
         inputs = [seen[name] for name in layer.inputs]
         if layer.inputs[0] in scales:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgecomp.form import said
 from edgecomp.papers import origin, statements
 from edgecomp.papers.front_matter import front_matter
 from edgecomp.papers.markup import escaped, sentence, table
@@ -115,7 +116,24 @@ def _what(report: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
         size += f" of {student['parameters']:,} parameters"
     where = report["target"].get("summary") or report["target"]["name"]
     lines += ["", f"It is {size}, compiled by edgecomp {escaped(report.get('edgecomp', ''))} for: {sentence(where)}"]
-    return lines
+    return [*lines, *_form(facts)]
+
+
+def _form(facts: Mapping[str, Any]) -> list[str]:
+    """Name the questions that an app asks, and what they are not."""
+    questions = (facts.get("form") or {}).get("questions")
+    if not questions:
+        return []
+    spoken = sorted({language for one in questions for language in one["text"]} - {"und"})
+    languages = f", in {escaped(' and '.join(spoken))}" if spoken else ""
+    told = " ".join(said(one["text"]) for one in questions)
+    return [
+        "",
+        f"Before a recording an app asks {say.count(len(questions), 'question')} about the person"
+        f"{languages}: {escaped(told)}",
+        "The model never hears the answers. They change no decision, and nothing here was measured with them: "
+        "they are kept beside the result, on the device.",
+    ]
 
 
 def _decision(report: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ def latency(job: dict):
             after = machine.energy_uj()
             total[name] += sum(runs) / 1e3
             taken[name] = {"median_ms": float(np.median(runs)), "runs": len(runs), "ms": _thinned(runs)}
-            if before is not None and after is not None and after > before:  # the counter wraps round
+            if before is not None and after is not None and after >= before:  # the counter wraps round
                 energy[name] = (after - before) / len(runs)
         now = machine.state()
         yield {
@@ -94,6 +94,7 @@ def latency(job: dict):
             "at_s": time.perf_counter() - begun,
             "taken": taken,
             "energy_uj": energy,
+            "load": (now["load_average"] or [None])[0],
             **{key: now[key] for key in ("temperature_c", "clock_khz", "battery")},
         }
         turn += 1

@@ -32,6 +32,7 @@ def _audit(audit: Mapping[str, Any]) -> None:
         _numbers([row["n"]], where)
         _numbers([row.get("subjects"), row.get("bound"), row.get("holm_p")], where, or_none=True)
         _estimates([*row["values"].values(), row["difference"]], where)
+        _estimates([row.get("beyond")], where, or_none=True)
     if audit.get("inherited"):
         _numbers([audit["inherited"][key] for key in ("teacher_errors", "student_errors")], "audit.inherited")
         _estimates([audit["inherited"][key] for key in ("repeated", "new")], "audit.inherited", or_none=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.errors import InputError
-from edgecomp.report import field_limit, field_plots
+from edgecomp.report import field_limit, field_parity, field_plots
 from edgecomp.report import wording as say
 from edgecomp.results import Result, read_results
 
@@ -15,10 +15,20 @@ RUN = ("latency_p50", "latency_p90", "latency_p99", "latency_ratio", "energy", "
 """What comes out of a timed run; of a sustained one they stand by themselves."""
 COLUMNS = (
     *("latency_p50", "latency_p90", "latency_p99", "cold_start", "load", "peak_memory", "pss", "energy", "drift"),
-    *("app_peak_pss", "app_native_heap", "arena", "body", "front_end_tables", "listener", "npu_time"),
+    *(
+        "app_peak_pss",
+        "app_native_heap",
+        "page_heap",
+        "page_process_proportional",
+        "arena",
+        "body",
+        "front_end_tables",
+        "listener",
+        "npu_time",
+    ),
 )
 PARITY = (
-    *("accuracy", "agreement", "largest_difference", "golden_difference"),
+    *("accuracy", "golden_difference"),
     *("agreement_bundle", "largest_difference_bundle", "features_alike"),
 )
 HEADS = {
@@ -34,9 +44,12 @@ HEADS = {
     "accuracy": "accuracy there",
     "agreement": "same decision as the float student",
     "largest_difference": "largest probability difference",
+    "mean_difference": "mean probability difference",
     "golden_difference": "golden clips, largest difference",
     "app_peak_pss": "whole app, peak memory",
     "app_native_heap": "whole app, native heap",
+    "page_heap": "page, WebAssembly heap",
+    "page_process_proportional": "page's process, proportional memory",
     "arena": "tensor arena",
     "body": "int8 body",
     "front_end_tables": "front end’s tables",
@@ -94,6 +107,8 @@ def html(results: Sequence[Result]) -> str:
             verdicts=verdicts(results),
             times=table(results, COLUMNS),
             parity=table(results, PARITY, by_threads=False),
+            matrix=field_parity.matrix(latest),
+            differences=field_parity.differences(latest),
             hows=sorted({one.how for one in results}),
             bundles=sorted({one.bundle for one in results if one.bundle}),
             first=results[0].at,
@@ -122,6 +137,7 @@ def markdown(results: Sequence[Result]) -> str:
             threads = f"{line['threads']} | " if made["threads"] else ""
             parts.append(f"| {line['device']} ({line['how']}) | {line['file']} | {threads}{cells} |")
         parts.append("")
+    parts += _matrix(newest(results))
     if limits := field_limit.lines(field_limit.limits(newest(results))):
         parts += [f"| device | file | part | {' | '.join(LIMIT_HEADS)} |", "|" + " --- |" * (3 + len(LIMIT_HEADS))]
         for line in limits:
@@ -130,6 +146,23 @@ def markdown(results: Sequence[Result]) -> str:
             parts.append(f"| {line['device']}{mark} | {line['file']} | {line['part']} | {cells} |")
         parts += ["", *field_limit.told_peaks(field_limit.peaks(newest(results)))]
     return "\n".join(parts).rstrip()
+
+
+def _matrix(latest: Sequence[Result]) -> list[str]:
+    """Write the parity matrix and its explanations as Markdown."""
+    made = field_parity.matrix(latest)
+    if not made["lines"]:
+        return []
+    parts = [f"| on | file | {' | '.join(made['heads'])} | kept |", "|" + " --- |" * (3 + len(made["heads"]))]
+    for line in made["lines"]:
+        cells = [line["why"]] if line["why"] else [field_parity.words(cell) for cell in line["cells"]]
+        cells += [""] * (len(made["heads"]) - len(cells))
+        kept = {None: "", True: "yes", False: "NO"}[line["within"]]
+        how = f" ({line['how']})" if line["how"] != "measured" and line["how"] not in line["device"] else ""
+        runtime = f", {line['runtime']}" if line["runtime"] else ""
+        parts.append(f"| {line['device']}{how}{runtime} | {line['file']} | {' | '.join(cells)} | {kept} |")
+    told = [f"- {why}. {'; '.join(where)}." for why, where in field_parity.differences(latest)]
+    return [*parts, "", *told, ""]
 
 
 def newest(results: Sequence[Result]) -> list[Result]:

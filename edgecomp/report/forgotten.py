@@ -15,6 +15,10 @@ def method(report: dict[str, Any]) -> list[str]:
     told = [f"On {say.estimate(one['share'])} of {say.clips(one['share']['n'], 'test')} the student left its teacher."]
     how = one["method"]
     told.append(f"{how[:1].upper()}{how[1:]}.")
+    if one.get("voices") is False:
+        told.append(
+            "Their sounds were left out on purpose: neither this page nor the bundle's folder forgotten holds them."
+        )
     if one.get("is_weak"):
         told.append(
             "The stronger way is a compile with replicates: the list then rests on students from several seeds."

@@ -23,7 +23,7 @@ def verdicts(report: dict[str, Any]) -> list[dict[str, Any]]:
     margin = f"{_margin(report)} points"
     meaning = {
         "lost": f"More than {margin} worse than the teacher on these clips, and beyond chance: tested exactly and "
-        "corrected over all slices (Holm).",
+        "corrected over all slices (Holm; labels and groups weigh as much as all finer slices together).",
         "unclear": f"Neither shown: the clips do not rule out a loss of more than {margin}, and do not prove one.",
         "too small": "Too few clips or people to judge by: a loss here could go unseen.",
         "kept": f"Not worse than the teacher by more than {margin}, shown with 95 % confidence.",
@@ -44,9 +44,10 @@ def headline(report: dict[str, Any]) -> str:
         return (
             f"No slice is known to have lost more than {_margin(report)} points. Of {of}: {told}.{_largest_drop(rows)}"
         )
-    named = "; ".join(f"{title(row)} ({_gap(row)}, {say.clips(row['n'])})" for row in lost[:4])
+    named = "; ".join(f"{title(row)} ({_gap(row)}{_beyond(row)}, {say.clips(row['n'])})" for row in lost[:4])
     more = f"; and {len(lost) - 4} more" if len(lost) > 4 else ""
-    return f"{len(lost)} of {of} lost, the worst first: {named}{more}."
+    first = "; groups first, and the one that surely lost most beyond all other clips" if len(lost) > 1 else ""
+    return f"{len(lost)} of {of} lost{first}: {named}{more}."
 
 
 def title(row: dict[str, Any]) -> str:
@@ -57,7 +58,8 @@ def title(row: dict[str, Any]) -> str:
 def table(report: dict[str, Any]) -> dict[str, Any] | None:
     """Lay out the foremost rows and those to fold; None without an audit.
 
-    heads: the models, teacher and shipped first; lines: title, kind, n, subjects, cells, difference, p, verdict, sign, why
+    heads: the models, teacher and shipped first
+    lines: title, kind, n, subjects, cells, difference, p, beyond, verdict, sign, why
     """
     audit = report.get("audit")
     if not audit:
@@ -88,6 +90,7 @@ def _line(row: dict[str, Any], models: list[str]) -> dict[str, Any]:
         "cells": [say.cell(name, row["values"].get(model)) for model in models],
         "difference": say.cell("accuracy_difference", row["difference"]),
         "p": say.p_value(row.get("holm_p")),
+        "beyond": say.cell("accuracy_difference", row["beyond"]) if row.get("beyond") else None,
         "verdict": row["verdict"],
         "sign": SIGNS[row["verdict"]],
         "why": row.get("why", ""),
@@ -109,6 +112,15 @@ def _largest_drop(rows: list[dict[str, Any]]) -> str:
 def _models(audit: dict[str, Any]) -> list[str]:
     ends = [name for name in (audit["models"][0], audit["shipped"]) if name in audit["models"]]
     return list(dict.fromkeys([*ends, *audit["models"]]))
+
+
+def _beyond(row: dict[str, Any]) -> str:
+    """Say what a slice lost beyond all other clips, where there are others."""
+    beyond = row.get("beyond")
+    if not beyond:
+        return ""
+    of = "" if row["metric"] == "AUROC" else " in sureness"
+    return f", {say.points(beyond['value'])}{of} beyond the other clips"
 
 
 def _gap(row: dict[str, Any]) -> str:

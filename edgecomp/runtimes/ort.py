@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecomp.errors import BundleError
+from edgecomp.portable.cpuid import saturates
 from edgecomp.runtimes import Answer, Session
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
 def open_session(path: Path, threads: int = 1) -> Session:
     """Return a function from a waveform (samples,) float32 to an answer.
 
+    Where the kernels for bytes would saturate, those are used that do not: on AVX2 without VNNI an 8-bit body would
+    otherwise answer something else than its simulation, its TFLite file and any phone. They are slower, so only there.
+
     raises: BundleError where the file is not an ONNX model
     """
     import onnxruntime
@@ -35,6 +39,8 @@ def open_session(path: Path, threads: int = 1) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    if saturates():
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as why:  # its errors share no base class

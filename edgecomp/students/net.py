@@ -50,6 +50,19 @@ class Block(nn.Module):
         bias = (self.norm.bias - self.norm.running_mean * scale).detach()
         return Weights(self.conv.weight.detach() * scale[:, None, None, None], bias)
 
+    @torch.no_grad()
+    def hold(self, weights: Weights) -> None:
+        """Take folded weights; `folded` gives back the same bits, from a normalisation that changes nothing."""
+        if self.layer.op == "dense":
+            self.dense.weight.copy_(weights.weight)
+            self.dense.bias.copy_(weights.bias)
+            return
+        self.conv.weight.copy_(weights.weight)
+        self.norm.running_mean.zero_()
+        self.norm.running_var.fill_(1)
+        self.norm.weight.copy_(torch.sqrt(self.norm.running_var + self.norm.eps))
+        self.norm.bias.copy_(weights.bias)
+
 
 class Body(nn.Module):
     """The layers as a module: features (n, frames, mels) → logits (n, classes)."""
@@ -77,6 +90,11 @@ class Body(nn.Module):
     def folded(self) -> dict[str, Weights]:
         """Return every layer's weights with batch normalisation folded in."""
         return {name: block.folded() for name, block in self.blocks.items()}
+
+    def hold(self, weights: Mapping[str, Weights]) -> None:
+        """Take every layer's folded weights."""
+        for name, block in self.blocks.items():
+            block.hold(weights[name])
 
 
 def activations(layers: tuple[Layer, ...], weights: Mapping[str, Weights], features: Tensor) -> dict[str, Tensor]:

@@ -37,7 +37,7 @@ class Scale:
 class Quantisation:
     """All choices of an int8 model but the weights' scales, which follow from the weights.
 
-    activations: by tensor name; a layer runs in int8 where what it reads has a scale
+    activations: by tensor name; a layer runs in int8 where what it reads has a scale: the first one where the features have
     weight_bits: 8, or 7 where products of unsigned and signed bytes saturate in pairs (x86 without VNNI)
     """
 
@@ -113,7 +113,7 @@ def simulate(
     from edgecomp.students.net import apply
 
     scales = quantisation.activations
-    seen = {FEATURES: features.unsqueeze(1)}
+    seen = {FEATURES: fake(features, scales[FEATURES]).unsqueeze(1) if FEATURES in scales else features.unsqueeze(1)}
     for layer in layers:
         held = weights.get(layer.name)
         if held is not None and layer.inputs[0] in scales:

@@ -91,7 +91,8 @@ def checked_probabilities(answers: np.ndarray, labels: tuple[str, ...], where: o
             f"the teacher gives {answers.shape[-1]} outputs for {len(labels)} labels",
             where=where,
             fix=f"set head = true under [teacher] to fit a head for {', '.join(labels)}, "
-            "or give labels under [data] in the order of the model's outputs",
+            "or give labels under [data] in the order of the model's outputs; a model that gives bare class numbers "
+            "may answer 1 for its label and 0 for every other",
         )
     if not np.isfinite(answers).all():
         bad = np.flatnonzero(~np.isfinite(answers).all(axis=1))

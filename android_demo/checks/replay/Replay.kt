@@ -11,6 +11,7 @@ import edgecomp.core.readWav
 import edgecomp.core.resample
 import edgecomp.core.result
 import edgecomp.core.selfTest
+import edgecomp.core.sha256
 import edgecomp.core.toJson
 import edgecomp.core.toLine
 import edgecomp.model.InUse
@@ -25,6 +26,7 @@ fun main(arguments: Array<String>) {
     val assets = File(arguments[1])
     try {
         if (arguments[0] == "resample") return resampled(arguments[2].toInt(), arguments[3].toInt(), File(arguments[4]), File(arguments[5]))
+        if (arguments[0] == "load") return loaded(File(arguments[2]))
         InUse.loadFile(File(assets, InUse.modelFile), InUse.modelSha256, threads = 1).use { model ->
             when (arguments[0]) {
                 "selftest" -> tested(model, assets)
@@ -35,6 +37,19 @@ fun main(arguments: Array<String>) {
     } catch (why: ModelError) {
         System.err.println(why.message)
         exitProcess(3)
+    }
+}
+
+/** Load every file of a folder as if its hash were the stated one, and ask about silence: what was said, or why it was refused. */
+private fun loaded(folder: File) {
+    for (file in folder.listFiles()!!.sortedBy { it.name }) {
+        val said = try {
+            InUse.loadFile(file, sha256(ByteBuffer.wrap(file.readBytes())), threads = 1).use { it.run(FloatArray(InUse.samples)) }
+            null
+        } catch (why: ModelError) {
+            why.message
+        }
+        println(toJson(mapOf("file" to file.name, "refused" to said)))
     }
 }
 

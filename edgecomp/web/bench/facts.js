@@ -58,3 +58,27 @@ export async function now() {
     return null;
   }
 }
+
+/**
+ * Watch which WebAssembly memories come to be from now on; returns a function that says how many bytes they have now.
+ *
+ * A runtime keeps itself, the model and all tensors there. A memory never shrinks, so what it has is the most it held.
+ */
+export function watchHeap(scope = globalThis) {
+  const seen = new Set();
+  const note = (things) => {
+    for (const one of Object.values(things ?? {})) {
+      if (one instanceof scope.WebAssembly.Memory) seen.add(one);
+    }
+  };
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const original = scope.WebAssembly[name];
+    scope.WebAssembly[name] = async (source, imports) => {
+      const made = await original.call(scope.WebAssembly, source, imports);
+      Object.values(imports ?? {}).forEach(note);
+      note((made.instance ?? made).exports);
+      return made;
+    };
+  }
+  return () => [...seen].reduce((sum, one) => sum + one.buffer.byteLength, 0);
+}

@@ -1,6 +1,6 @@
 // Does one job and posts what happens, a JSON object a line, as each line is known; the last one is done or failed.
 
-import { canDo, clockStepMs, now } from "./facts.js";
+import { canDo, clockStepMs, now, watchHeap } from "./facts.js";
 import { firstLine, openModel, Refusal } from "./runtimes.js";
 import { batchOf, median, schedule, seeded, shuffled, thinned } from "./timing.js";
 
@@ -74,12 +74,13 @@ async function latency(job) {
 
 /** From this frame's navigation to its first answer: page, scripts, runtime and model are fetched and compiled anew. */
 async function start(job) {
+  const heapBytes = watchHeap();
   const begun = performance.now();
   const model = await open(job, job.model);
   const random = seeded(job.seed);
   await model.answer(Float32Array.from({ length: model.samples }, () => 0.2 * (random() - 0.5)));
   const answered = performance.now();
-  await post({ event: "start", cold_ms: answered, load_ms: answered - begun, runtime: model.runtime });
+  await post({ event: "start", cold_ms: answered, load_ms: answered - begun, runtime: model.runtime, heap_bytes: heapBytes() });
 }
 
 async function open(job, one) {

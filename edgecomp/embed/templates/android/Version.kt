@@ -1,10 +1,15 @@
 // @NOTE@
 package edgecomp.@PACKAGE@
 
+import edgecomp.core.Choice
+import edgecomp.core.Figure
 import edgecomp.core.Fit
 import edgecomp.core.Model
+import edgecomp.core.Option
 import edgecomp.core.Question
 import edgecomp.core.Rule
+import edgecomp.core.Words
+import edgecomp.core.YesNo
 import edgecomp.model.Bundle
 import java.nio.ByteBuffer
 
@@ -33,7 +38,8 @@ object @CLASS@ : Bundle() {
     override val modelBytes = @MODEL_BYTES@L
     override val modelSha256 = @MODEL_SHA256@
     override val goldenSha256 = @GOLDEN_SHA256@
-    override val questions = emptyList<Question>()
+    override val questions: List<Question> = listOf(@QUESTIONS@
+    )
 
     override val assets = @ASSETS@
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .facts import ModelError
+from .form import FormError, answers_beside
 from .model import Model
 from .outcome import as_row
 from .sources import Rows, finished_files, listen_to_alsa
@@ -45,7 +46,8 @@ def _read_arguments(name: str, arguments: list[str] | None) -> argparse.Namespac
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"examples:\n  python -m {name} clip.wav other.wav\n"
         f"  python -m {name} --watch inbox/ --out answers.jsonl\n  python -m {name} --alsa default --rate 48000\n\n"
-        "Ask the model about recordings; one JSON object a line, and nothing leaves this machine.",
+        "Ask the model about recordings; one JSON object a line, and nothing leaves this machine. Answers to the bundle's\n"
+        "questions, if it has any, are read from clip.answers.json beside clip.wav; they change no outcome.",
     )
     parser.add_argument("files", nargs="*", metavar="CLIP", help="WAV files of any rate")
     parser.add_argument(
@@ -83,7 +85,7 @@ def _run(model: Model, told: argparse.Namespace) -> int:
         for path, about in finished_files(told.watch, answered, told.poll):
             rows.write(_answer(model, path, about))
     found = [_answer_and_write(model, Path(path), rows) for path in told.files]
-    return 2 if "error" in {key for row in found for key in row} else 0
+    return 2 if {"error", "answers_error"} & {key for row in found for key in row} else 0
 
 
 def _answer_and_write(model: Model, path: Path, rows: Rows) -> dict[str, Any]:
@@ -93,11 +95,19 @@ def _answer_and_write(model: Model, path: Path, rows: Rows) -> dict[str, Any]:
 
 
 def _answer(model: Model, path: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Return a row for one file; one that cannot be read has an `error` instead of an answer."""
+    """Return a row for one file; one that cannot be read has an `error` instead of an answer.
+
+    Answers to the form that lie beside it stand in the row. Where they cannot be used, the row says why: the outcome holds.
+    """
     try:
-        return {**about, **as_row(model.facts, model.answer_file(path))}
+        outcome = model.answer_file(path)
     except ModelError as why:
         return {**about, "error": str(why), "bundle": model.facts.bundle, "version": model.facts.version}
+    try:
+        beside = answers_beside(model.facts.questions, path) if model.facts.questions else None
+    except FormError as why:
+        return {**about, **as_row(model.facts, outcome), "answers_error": str(why)}
+    return {**about, **as_row(model.facts, outcome, beside)}
 
 
 def _stop(*_: object) -> NoReturn:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .form import FormError, Question, read_questions
+
 FOLDER = Path(__file__).resolve().parent
 FITS = ("loudest", "centre", "start")
 
@@ -23,6 +25,7 @@ class Facts:
 
     positive, threshold: of a two-label decision by threshold; None where the most probable label is the answer
     ask_above: the uncertainty above which the teacher is asked; None where every recording is left to the teacher
+    questions: what an app asks about the person; the answers are kept beside the result and change nothing in it
     """
 
     bundle: str
@@ -39,6 +42,7 @@ class Facts:
     model_file: str
     model_sha256: str
     golden_sha256: str
+    questions: tuple[Question, ...]
 
 
 def read_facts(content: bytes) -> Facts:
@@ -48,11 +52,12 @@ def read_facts(content: bytes) -> Facts:
     """
     told = read_object(content, "facts.json")
     try:
-        facts = Facts(
-            **{name: told[name] for name in Facts.__dataclass_fields__ if name != "labels"}, labels=_labels(told)
-        )
+        given = {name: told[name] for name in Facts.__dataclass_fields__ if name not in ("labels", "questions")}
+        facts = Facts(**given, labels=_labels(told), questions=read_questions(told["questions"]))
     except KeyError as why:
         raise ModelError(f"facts.json lacks {why}") from None
+    except FormError as why:
+        raise ModelError(f"facts.json states a question that cannot be asked: {why}") from None
     counts = (facts.sample_rate_hz, facts.samples, facts.hop_samples, facts.threads)
     words = (facts.bundle, facts.version, facts.model_file, facts.model_sha256, facts.golden_sha256)
     by_threshold = facts.positive is not None or facts.threshold is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
 import numpy as np
 
 from .facts import Facts
+from .form import FormAnswer
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,13 @@ def decide(facts: Facts, probabilities: np.ndarray, uncertainty: float) -> Outco
     return AskTeacher(reason, *told) if reason else Answer(*told)
 
 
-def as_row(facts: Facts, outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as one JSON object; figures have six places, and one that is no number is null."""
+def as_row(facts: Facts, outcome: Outcome, answers: Mapping[str, FormAnswer] | None = None) -> dict[str, Any]:
+    """Return an outcome as one JSON object; figures have six places, and one that is no number is null.
+
+    answers: to the form, as check_answers gives them; they stand beside the outcome, and have no part in it
+    """
     asks = isinstance(outcome, AskTeacher)
-    return {
+    row = {
         "label": outcome.best_guess if isinstance(outcome, AskTeacher) else outcome.label,
         "probability": _figure(outcome.probability),
         "probabilities": {name: _figure(outcome.probabilities[i]) for i, name in enumerate(facts.labels)},
@@ -78,6 +83,7 @@ def as_row(facts: Facts, outcome: Outcome) -> dict[str, Any]:
         "bundle": facts.bundle,
         "version": facts.version,
     }
+    return row if answers is None else {**row, "answers": dict(answers)}
 
 
 def _figure(value: float) -> float | None:

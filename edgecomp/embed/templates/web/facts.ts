@@ -1,5 +1,7 @@
 // The bundle's facts, read from facts.json and checked; and the one error that this module throws.
 
+import { FormError, readQuestions, type Question } from "./form.js";
+
 /** The model cannot be loaded, or cannot be asked about what it was given; the message is for people. */
 export class ModelError extends Error {
   override readonly name = "ModelError";
@@ -12,6 +14,7 @@ export type Fit = "loudest" | "centre" | "start";
  *
  * positive, threshold: of a two-label decision by threshold; null where the most probable label is the answer
  * ask_above: the uncertainty above which the teacher is asked; null where every recording is left to the teacher
+ * questions: what is asked about the person; the answers are kept beside the result and change nothing in it
  */
 export interface Facts<L extends string = string> {
   readonly bundle: string;
@@ -29,6 +32,7 @@ export interface Facts<L extends string = string> {
   readonly model_file: string;
   readonly model_sha256: string;
   readonly golden_sha256: string;
+  readonly questions: readonly Question[];
 }
 
 const FITS = ["loudest", "centre", "start"];
@@ -66,7 +70,17 @@ export function readFacts<L extends string = string>(content: Uint8Array): Facts
     throw new ModelError(`facts.json states ask_above ${shown(askAbove)}, which is no number`);
   }
   const summary = typeof told.summary === "string" ? told.summary : "";
-  return Object.freeze({ ...told, summary, labels: Object.freeze([...labels]) }) as unknown as Facts<L>;
+  const questions = questionsOf(told);
+  return Object.freeze({ ...told, summary, questions, labels: Object.freeze([...labels]) }) as unknown as Facts<L>;
+}
+
+function questionsOf(told: Readonly<Record<string, unknown>>): readonly Question[] {
+  try {
+    return Object.freeze([...readQuestions(told.questions)]);
+  } catch (why) {
+    if (why instanceof FormError) throw new ModelError(`facts.json states a question that cannot be asked: ${why.message}`);
+    throw why;
+  }
 }
 
 /** Read a JSON object; throws ModelError where it is none. */

@@ -1,6 +1,7 @@
 // What the model says of a recording: an answer, or that the teacher is to be asked.
 
 import type { Facts } from "./facts.js";
+import type { FormAnswer } from "./form.js";
 
 /**
  * The model is sure enough: its label.
@@ -46,6 +47,8 @@ export interface Row {
   readonly reason: Reason | null;
   readonly bundle: string;
   readonly version: string;
+  /** What was answered to the form, by question; not there where none was filled in. It has no part in the outcome. */
+  readonly answers?: Readonly<Record<string, FormAnswer>>;
 }
 
 /** Return the bundle's decision; probabilities: one float32 for each label. */
@@ -67,8 +70,8 @@ export function decide<L extends string>(facts: Facts<L>, probabilities: Float32
   return reason === null ? { kind: "answer", label, ...told } : { kind: "ask", reason, bestGuess: label, ...told };
 }
 
-/** Return an outcome as it goes into files; figures have six places. */
-export function asRow(facts: Facts, outcome: Outcome): Row {
+/** Return an outcome as it goes into files; figures have six places. answers: as checkAnswers gives them. */
+export function asRow(facts: Facts, outcome: Outcome, answers?: Readonly<Record<string, FormAnswer>>): Row {
   return {
     label: outcome.kind === "ask" ? outcome.bestGuess : outcome.label,
     probability: figure(outcome.probability),
@@ -78,6 +81,7 @@ export function asRow(facts: Facts, outcome: Outcome): Row {
     reason: outcome.kind === "ask" ? outcome.reason : null,
     bundle: facts.bundle,
     version: facts.version,
+    ...(answers === undefined ? {} : { answers }),
   };
 }
 

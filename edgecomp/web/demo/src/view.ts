@@ -1,12 +1,14 @@
 // What is seen: one screen at a time, filled in with texts; it knows nothing of models and microphones.
 
-import type { Facts, Outcome, SelfTest } from "bundle";
+import type { Facts, Outcome, Question, SelfTest } from "bundle";
 
+import { element, made } from "./dom.js";
+import { told, type Answers } from "./form.js";
 import { entries } from "./history.js";
 import type { Progress } from "./record.js";
 import { language, text, type Key, type Language } from "./texts.js";
 
-const SCREENS = ["checking", "blocked", "home", "recording", "result"] as const;
+const SCREENS = ["checking", "blocked", "home", "form", "recording", "result"] as const;
 type Screen = (typeof SCREENS)[number];
 
 const FLOOR_DB = -60;
@@ -17,12 +19,6 @@ const LOUD_PEAK = 0.98;
 const FORGET_DB = 0.7;
 /** How long a second press may take. */
 const SURE_MS = 4000;
-
-export function element<T extends HTMLElement = HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`the page has no #${id}`);
-  return found as T;
-}
 
 export function on(id: string, act: () => void): void {
   element(id).addEventListener("click", act);
@@ -55,8 +51,9 @@ export function blocked(why: string): void {
   show("blocked");
 }
 
-export function home(seconds: number, problem = ""): void {
-  element("home-hint").textContent = text("homeHint", { seconds: seconds.toLocaleString(language()) });
+export function home(seconds: number, questions: number, problem = ""): void {
+  const first = questions > 0 ? ` ${text("questionsFirst", { count: questions.toLocaleString(language()) })}` : "";
+  element("home-hint").textContent = text("homeHint", { seconds: seconds.toLocaleString(language()) }) + first;
   element("home-problem").textContent = problem;
   element("home-problem").hidden = problem === "";
   show("home");
@@ -86,7 +83,7 @@ export function progress({ levelDb, peak, leftS, ofS }: Progress): void {
   if (leftS <= 0) element("level-word").textContent = text("thinking");
 }
 
-export function result(facts: Facts, outcome: Outcome, dropped: number, isQuiet: boolean): void {
+export function result(facts: Facts, outcome: Outcome, dropped: number, isQuiet: boolean, answers?: Answers): void {
   const asks = outcome.kind === "ask";
   element("verdict").dataset.kind = outcome.kind;
   element("sign-answer").toggleAttribute("hidden", asks);
@@ -105,10 +102,13 @@ export function result(facts: Facts, outcome: Outcome, dropped: number, isQuiet:
   const [value, limit] = [figure(outcome.uncertainty), facts.ask_above === null ? "" : figure(facts.ask_above)];
   element("uncertainty").textContent = limit === "" ? text("uncertaintyAlways", { value }) : text("uncertainty", { value, limit });
   element("lost").textContent = dropped > 0 ? text("lost", { count: dropped }) : text("notLost");
+  element("given").hidden = answers === undefined;
+  element("given-note").hidden = answers === undefined;
+  element("answers").replaceChildren(...told(facts.questions, answers));
   show("result");
 }
 
-export function history(): void {
+export function history(questions: readonly Question[] = []): void {
   const kept = entries();
   element("history-empty").hidden = kept.length > 0;
   element("forget").hidden = kept.length === 0;
@@ -118,9 +118,27 @@ export function history(): void {
       const time = made("time", "", when.format(new Date(at)));
       time.setAttribute("datetime", at);
       const mark = made("span", `mark ${row.ask ? "ask" : "answer"}`, text(row.ask ? "ask" : "answer"));
-      return made("li", "", mark, made("span", "", row.ask ? "" : named(row.label)), time);
+      const answered = row.answers === undefined ? [] : [folded(text("given"), made("dl", "", ...told(questions, row.answers)))];
+      return made("li", "", mark, made("span", "", row.ask ? "" : named(row.label)), time, ...answered);
     }),
   );
+}
+
+/**
+ * Fit the page to a bundle with a form. After a result the next person comes first: the same one again is pressed on purpose,
+ * since that takes the answers over.
+ */
+export function recordsPeople(): void {
+  element("next").hidden = false;
+  element("again").className = "second";
+  element("again").dataset.text = "recordSame";
+  element("record").querySelector("svg")?.remove();
+  element("record").querySelector<HTMLElement>("span")!.dataset.text = "begin";
+  translate();
+}
+
+export function isShown(screen: Screen): boolean {
+  return !element(screen).hidden;
 }
 
 export function about(facts: Facts, tested: SelfTest): void {
@@ -198,9 +216,6 @@ function bar(name: string, share: number): HTMLElement {
   return made("li", "", made("span", "", name), made("span", "", percent), made("div", "bar", inner));
 }
 
-function made(kind: string, name: string, ...content: (Node | string)[]): HTMLElement {
-  const one = document.createElement(kind);
-  if (name !== "") one.className = name;
-  one.append(...content);
-  return one;
+function folded(title: string, content: HTMLElement): HTMLElement {
+  return made("details", "", made("summary", "", title), content);
 }

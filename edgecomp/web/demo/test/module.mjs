@@ -30,6 +30,15 @@ const JOBS = {
     const heard = await new m.Listener(facts, session, rate, pool, hold).push(Float32Array.from(wave));
     return heard.map((one) => ({ first: one.firstSample, changed: one.changed, row: m.asRow(facts, one.outcome) }));
   },
+  answers: ({ given }) => {
+    try {
+      return m.checkAnswers(m.readFacts(new TextEncoder().encode(JSON.stringify(facts))).questions, given);
+    } catch (why) {
+      if (why instanceof m.FormError) return null;
+      throw why;
+    }
+  },
+  number: ({ typed }) => m.readNumber(typed),
   wav: ({ bytes }) => {
     try {
       const { wave, rateHz } = m.readWav(Uint8Array.from(bytes).buffer);

@@ -1,6 +1,6 @@
 // Drive the built page in a real Chromium, as tests/test_web_demo.py asks for on stdin, and print what was seen as JSON.
 //
-//   {"job": "tour" | "files" | "blocked" | "offline" | "update", "url": …, "chromium": path, "flags": […], "clip": WAV for the microphone,
+//   {"job": "tour" | "form" | "files" | "blocked" | "offline" | "update", "url": …, "chromium": path, "flags": […], "clip": WAV for the microphone,
 //    "ask": WAV that it asks about, "clips": [WAV …], "pictures": folder, "damages": [path of a file to damage, …],
 //    "served": the folder behind url, "next": the folder that is to replace its content}
 
@@ -37,7 +37,7 @@ const foreign = [];
 page.on("request", (one) => new URL(one.url()).origin !== new URL(asked.url).origin && !one.url().startsWith("blob:") && foreign.push(one.url()));
 
 try {
-  const seen = await { tour, files, blocked, offline, update }[asked.job]();
+  const seen = await { tour, form, files, blocked, offline, update }[asked.job]();
   process.stdout.write(JSON.stringify({ ...seen, errors, foreign }));
 } finally {
   await browser.close();
@@ -45,16 +45,7 @@ try {
 
 /** Every screen once: checked by axe, pictured, and a recording through the microphone with the samples that came. */
 async function tour() {
-  const axe = await readFile(join(import.meta.dirname, "../node_modules/axe-core/axe.min.js"), "utf8");
-  const found = {};
-  const look = async (name) => {
-    if (asked.pictures && name !== "planted") await page.screenshot({ path: join(asked.pictures, `${name}.png`), fullPage: true });
-    found[name] = await page.evaluate(async (source) => {
-      if (!globalThis.axe) new Function(source)();
-      const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-      return violations.map((one) => ({ id: one.id, impact: one.impact, nodes: one.nodes.map((node) => node.html.slice(0, 200)) }));
-    }, axe);
-  };
+  const { look, found } = await watched();
   await context.addInitScript(() => {
     globalThis.tapped = [];
     const real = globalThis.AudioWorkletNode;
@@ -78,24 +69,125 @@ async function tour() {
   const isFocused = await page.evaluate(() => document.activeElement?.tagName === "H2");
   await look(row.row.ask ? "ask" : "answer");
   const tapped = await page.evaluate(() => ({ wave: globalThis.tapped, rate: globalThis.rate }));
-  await page.click("summary");
+  await page.click("#all-figures summary");
   await look("figures");
   const said = await page.innerText("#verdict");
   const footer = await page.innerText("footer");
   await page.evaluate(() => document.querySelector("main").insertAdjacentHTML("beforeend", "<button id=planted></button>"));
-  await look("planted"); // an issue that must be found, or the others mean nothing
+  await look("planted", false); // an issue that must be found, or the others mean nothing
   await page.evaluate(() => document.querySelector("#planted").remove());
   if (asked.ask) {
     await page.setInputFiles("#file", asked.ask);
     await page.waitForSelector('#verdict[data-kind="ask"]');
     await page.waitForSelector("#result:not([hidden])");
-    await page.evaluate(() => document.querySelector("details").removeAttribute("open"));
+    await page.evaluate(() => document.querySelector("#all-figures").removeAttribute("open"));
     await look("ask");
     await page.selectOption("#language", "hi");
     await page.waitForSelector("#home:not([hidden])");
     await look("home-hindi");
   }
   return { found, row, tapped, said, footer, isolated, isFocused, level };
+}
+
+/** The form: left empty, filled in by keyboard, in two languages, for two people; by file, and by microphone for the last. */
+async function form() {
+  const { look, found } = await watched();
+  await page.goto(asked.url);
+  await page.waitForSelector("#home:not([hidden])", { timeout: 60_000 });
+  await look("form-home", false);
+  const begin = await page.innerText("#record");
+  await page.setInputFiles("#file", { name: "bad.wav", mimeType: "audio/wav", buffer: Buffer.from("RIFF") });
+  await page.waitForSelector("#home-problem:not([hidden])"); // said before anybody has answered a question
+  const unreadable = await page.innerText("#home-problem");
+  await page.setInputFiles("#file", asked.clips[0]);
+  await page.waitForSelector("#form:not([hidden])");
+  const submit = await page.innerText("#submit");
+  await look("form-empty", false);
+  await page.click("#submit");
+  const refused = await problems();
+  await look("form-refused");
+  const focused = await page.evaluate(() => document.activeElement.name);
+
+  const tabs = await byKeyboard(asked.answers);
+  const mended = await problems();
+  await look("form");
+  const sizes = await page.evaluate(() => [...document.querySelectorAll("#form .option, #form .figure input, #form button")].map((one) => one.offsetHeight));
+  await page.selectOption("#language", "hi");
+  const hindi = await page.innerText("#asked");
+  await look("form-hindi");
+  const kept = await page.evaluate(() => [...document.querySelectorAll("#asked input")].filter((one) => one.type === "text" || one.checked).map((one) => one.value));
+  await page.selectOption("#language", "en");
+  await page.focus("#submit");
+  await page.keyboard.press("Enter");
+  const first = await result();
+  const note = await page.innerText("#given-note");
+  await page.click("#given summary");
+  const shown = await page.innerText("#given");
+  await page.click("#given summary");
+  await page.click("#entries summary");
+  await look("form-answer");
+  const listed = await page.innerText("#entries");
+
+  await page.click("#next");
+  await page.waitForSelector("#form:not([hidden])");
+  const afresh = await page.evaluate(() => [...document.querySelectorAll("#asked input")].filter((one) => one.checked || (one.type === "text" && one.value !== "")).length);
+  await page.check("#asked input >> nth=0");
+  await page.goBack();
+  await page.waitForSelector("#home:not([hidden])");
+  await page.click("#record");
+  await page.waitForSelector("#form:not([hidden])");
+  const afterBack = await page.evaluate(() => [...document.querySelectorAll("#asked input")].filter((one) => one.checked).length);
+  await page.click("#back");
+  await page.waitForSelector("#home:not([hidden])");
+  await page.click("#record");
+  await byKeyboard(asked.others);
+  await page.click("#submit");
+  await page.waitForFunction(() => JSON.parse(localStorage.getItem("edgecomp.history")).length === 2, null, { timeout: 30_000 });
+  const second = await result();
+  await page.click("#again");
+  await page.waitForFunction(() => JSON.parse(localStorage.getItem("edgecomp.history")).length === 3, null, { timeout: 30_000 });
+  const again = await result();
+  await page.selectOption("#language", "hi");
+  await page.waitForSelector("#home:not([hidden])");
+  await page.click("#entries summary");
+  await look("form-history-hindi", false);
+  return { found, begin, unreadable, submit, refused, focused, mended, tabs, sizes, hindi, kept, first, note, shown, listed, afresh, afterBack, second, again };
+}
+
+/** Fill in fields with the keyboard alone: Tab to each, arrows among buttons, digits into the others; returns how many Tabs it took. */
+async function byKeyboard(answers) {
+  await page.focus("#asked input");
+  let tabs = 0;
+  for (const keys of answers) {
+    for (const key of keys) await page.keyboard.press(key);
+    await page.keyboard.press("Tab");
+    tabs += 1;
+  }
+  return { tabs, at: await page.evaluate(() => document.activeElement.id) };
+}
+
+/** What is said of the fields that are wrong, and how they are bound to what is said. */
+async function problems() {
+  return page.evaluate(() => ({
+    above: document.querySelector("#form-problem").textContent,
+    beside: Object.fromEntries([...document.querySelectorAll("#asked .fault:not([hidden])")].map((one) => [one.id, one.textContent])),
+    bound: [...document.querySelectorAll("#asked [aria-invalid=true]")].every((one) => one.getAttribute("aria-describedby").split(" ").includes(`fault-${one.name}`)),
+  }));
+}
+
+/** Return a function that has axe look at the page as it is, and pictures it; and what axe found on each screen. */
+async function watched() {
+  const axe = await readFile(join(import.meta.dirname, "../node_modules/axe-core/axe.min.js"), "utf8");
+  const found = {};
+  const look = async (name, isPictured = true) => {
+    if (asked.pictures && isPictured) await page.screenshot({ path: join(asked.pictures, `${name}.png`), fullPage: true });
+    found[name] = await page.evaluate(async (source) => {
+      if (!globalThis.axe) new Function(source)();
+      const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+      return violations.map((one) => ({ id: one.id, impact: one.impact, nodes: one.nodes.map((node) => node.html.slice(0, 200)) }));
+    }, axe);
+  };
+  return { look, found };
 }
 
 /** Ask about recordings through the file button; what the history keeps of each is its answer. */

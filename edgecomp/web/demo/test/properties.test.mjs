@@ -181,6 +181,30 @@ test("damaged facts end in ModelError and nothing else", () => {
   }
 });
 
+test("damaged golden answers end in ModelError and nothing else", async () => {
+  const clip = { file: "00.f32", sha256: "0", probabilities: facts.labels.map(() => 0.5), uncertainty: 0.25 };
+  const told = { tolerance: 0.02, clips: [clip, clip] };
+  const real = globalThis.fetch;
+  const check = async (content) => {
+    const sha = [...new Uint8Array(await crypto.subtle.digest("SHA-256", content))].map((b) => b.toString(16).padStart(2, "0")).join("");
+    globalThis.fetch = async (url) => (`${url}`.endsWith("golden.json") ? new Response(content) : new Response(null, { status: 404 }));
+    const session = async () => assert.fail("no clip has the hash that is stated");
+    const model = new m.Model({ ...facts, golden_sha256: sha }, session, new URL("http://localhost/"));
+    await assert.rejects(model.selfTest(), (why) => why instanceof m.ModelError && why.message.length > 10);
+  };
+  const whole = [...bytes(told)];
+  const key = fc.constantFrom("tolerance", "clips");
+  const inside = fc.constantFrom(...Object.keys(clip));
+  try {
+    await fc.assert(fc.asyncProperty(key, fc.jsonValue(), (name, value) => check(bytes({ ...told, [name]: value }))), runs);
+    await fc.assert(fc.asyncProperty(inside, fc.jsonValue(), (name, value) => check(bytes({ ...told, clips: [{ ...clip, [name]: value }] }))), runs);
+    await fc.assert(fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), (at, value) => check(Uint8Array.from(whole, (b, i) => (i === at ? value : b)))), runs);
+    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), check), runs);
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
 test("damaged WAV files end in ModelError and nothing else", () => {
   const header = Buffer.alloc(44);
   header.write("RIFF\0\0\0\0WAVEfmt ", 0, "latin1");

@@ -11,8 +11,6 @@ import android.os.Looper
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
-import android.widget.CheckBox
-import android.widget.LinearLayout
 import android.widget.TextView
 import edgecomp.core.Level
 import edgecomp.core.Loudness
@@ -30,7 +28,12 @@ class RecordActivity : Activity(), Hearing {
     private var isReady = false
     private var counting: Runnable? = null
     private var lastLoudness: Loudness? = null
-    private val symptoms = LinkedHashMap<String, CheckBox>()
+
+    /**
+     * What was answered about the person who is recorded, from the form to the end of this recording's result; null otherwise,
+     * so that nobody is recorded with the answers of somebody else.
+     */
+    private var answers: Map<String, Any?>? = null
 
     private val status get() = findViewById(R.id.status) as TextView
     private val countdown get() = findViewById(R.id.countdown) as TextView
@@ -42,7 +45,7 @@ class RecordActivity : Activity(), Hearing {
         super.onCreate(saved)
         setContentView(R.layout.record)
         (findViewById(R.id.summary) as TextView).text = InUse.summary
-        showSymptoms()
+        tellQuestions()
         button.setOnClickListener { if (recorder == null) begin() else recorder?.stop() }
         (findViewById(R.id.history) as Button).setOnClickListener { startActivity(Intent(this, HistoryActivity::class.java)) }
         prepare()
@@ -51,6 +54,7 @@ class RecordActivity : Activity(), Hearing {
     /** A recording never goes on behind another screen. */
     override fun onStop() {
         super.onStop()
+        if (recorder != null || counting != null) answers = null
         recorder?.cancel()
         rest()
     }
@@ -73,6 +77,7 @@ class RecordActivity : Activity(), Hearing {
                     status.setText(R.string.ready)
                     isReady = true
                     button.isEnabled = true
+                    if (answers != null) begin()
                 }
             } catch (why: ModelError) {
                 main.post { status.text = getString(R.string.model_failed, why.message) }
@@ -80,20 +85,29 @@ class RecordActivity : Activity(), Hearing {
         }
     }
 
-    private fun showSymptoms() {
+    private fun tellQuestions() {
         if (InUse.questions.isEmpty()) return
-        val form = findViewById(R.id.symptoms) as LinearLayout
-        form.visibility = View.VISIBLE
-        for (question in InUse.questions) {
-            val box = CheckBox(this)
-            box.text = question.text
-            box.minHeight = resources.displayMetrics.density.times(TOUCH_DP).toInt()
-            form.addView(box)
-            symptoms[question.key] = box
+        val place = findViewById(R.id.questions_first) as TextView
+        place.text = getString(R.string.questions_first, InUse.questions.size)
+        place.visibility = View.VISIBLE
+        button.setText(R.string.begin)
+    }
+
+    override fun onActivityResult(request: Int, result: Int, data: Intent?) {
+        when (request) {
+            FORM -> {
+                answers = FormActivity.answers(result, data)
+                if (answers != null && isReady) begin()
+            }
+            RESULT -> if (result == RESULT_OK && isReady) begin() else answers = null
         }
     }
 
     private fun begin() {
+        if (InUse.questions.isNotEmpty() && answers == null) {
+            startActivityForResult(FormActivity.intent(this), FORM)
+            return
+        }
         if (checkSelfPermission(Manifest.permission.RECORD_AUDIO) != PackageManager.PERMISSION_GRANTED) {
             requestPermissions(arrayOf(Manifest.permission.RECORD_AUDIO), 0)
             return
@@ -105,7 +119,9 @@ class RecordActivity : Activity(), Hearing {
     }
 
     override fun onRequestPermissionsResult(request: Int, permissions: Array<String>, granted: IntArray) {
-        if (granted.firstOrNull() == PackageManager.PERMISSION_GRANTED) begin() else status.setText(R.string.microphone_needed)
+        if (granted.firstOrNull() == PackageManager.PERMISSION_GRANTED) return begin()
+        answers = null
+        status.setText(R.string.microphone_needed)
     }
 
     private fun count(left: Int) {
@@ -147,17 +163,18 @@ class RecordActivity : Activity(), Hearing {
 
     private fun keep(outcome: Outcome, droppedSamples: Long) {
         if (recorder == null) return // the screen was left meanwhile
-        val told = outcome.result(InUse, System.currentTimeMillis(), droppedSamples, symptoms.mapValues { it.value.isChecked })
+        val told = outcome.result(InUse, System.currentTimeMillis(), droppedSamples, answers)
         rest()
         try {
             HistoryStore(this).add(told)
         } catch (why: IOException) {
             status.text = getString(R.string.store_failed, why.message)
         }
-        startActivity(ResultActivity.intent(this, told))
+        startActivityForResult(ResultActivity.intent(this, told), RESULT)
     }
 
     private fun failed(what: String) {
+        answers = null
         rest()
         status.text = what
     }
@@ -171,7 +188,7 @@ class RecordActivity : Activity(), Hearing {
         countdown.contentDescription = null
         loudness.text = ""
         meter.db = QUIETEST_DB
-        button.setText(R.string.record)
+        button.setText(if (InUse.questions.isEmpty()) R.string.record else R.string.begin)
         button.isEnabled = isReady
         window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
@@ -179,8 +196,8 @@ class RecordActivity : Activity(), Hearing {
     private companion object {
         const val COUNTDOWN_S = 3
 
-        /** Android's least height of what is touched. */
-        const val TOUCH_DP = 48
+        const val FORM = 1
+        const val RESULT = 2
 
         /** The model's window, and time to begin late; what is loudest in it is asked about. */
         val recordingS = InUse.samples / InUse.sampleRateHz + 2

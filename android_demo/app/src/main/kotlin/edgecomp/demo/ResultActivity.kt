@@ -13,13 +13,22 @@ import edgecomp.core.Reason
 import edgecomp.core.Result
 import edgecomp.core.readHistory
 import edgecomp.core.toLine
+import edgecomp.model.InUse
 import kotlin.math.roundToInt
 
 class ResultActivity : Activity() {
+    /** Only the screen that has just recorded waits for what is done here. */
+    private val isFromHistory get() = callingActivity == null
+
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
         setContentView(R.layout.result)
-        (findViewById(R.id.again) as Button).setOnClickListener { finish() }
+        (findViewById(R.id.next) as Button).setOnClickListener { finish() }
+        (findViewById(R.id.again) as Button).setOnClickListener {
+            setResult(RESULT_OK) // the same person: the answers are taken over, and the recording begins
+            finish()
+        }
+        if (isFromHistory) (findViewById(R.id.again) as Button).setText(R.string.back)
         val told = intent.getStringExtra(RESULT)
         val result = if (told == null) null else readHistory(sequenceOf(told)).results.firstOrNull()
         if (result == null) finish() else show(result)
@@ -43,10 +52,22 @@ class ResultActivity : Activity() {
             write(R.id.word, getString(R.string.ask_word))
         }
         write(R.id.detail, detail)
+        showAnswers(result)
         write(R.id.about, getString(R.string.about_result, result.bundle, result.version))
         val dropped = findViewById(R.id.dropped) as TextView
         dropped.visibility = if (result.droppedSamples > 0) View.VISIBLE else View.GONE
         dropped.text = getString(R.string.dropped, result.droppedSamples)
+    }
+
+    private fun showAnswers(result: Result) {
+        val answers = result.answers ?: return
+        val spoken = Spoken(this)
+        listOf(R.id.answers_note, R.id.answers).forEach { findViewById(it).visibility = View.VISIBLE }
+        if (!isFromHistory) {
+            findViewById(R.id.next).visibility = View.VISIBLE
+            (findViewById(R.id.again) as Button).setText(R.string.same_person)
+        }
+        write(R.id.answers_text, answers.entries.joinToString("\n") { spoken.line(InUse.questions, it.key, it.value) })
     }
 
     private fun write(id: Int, text: String) {

@@ -7,7 +7,7 @@ package edgecomp.core
  * @property atMs milliseconds since 1970
  * @property reason why the teacher was asked; null where the bundle answered
  * @property droppedSamples what the recorder could not keep; 0 in a whole recording
- * @property symptoms answers to the form, by question
+ * @property answers to the form, by question and in its order; null where none was filled in
  */
 class Result(
     val atMs: Long,
@@ -19,23 +19,24 @@ class Result(
     val uncertainty: Float,
     val reason: String?,
     val droppedSamples: Long,
-    val symptoms: Map<String, Boolean>,
+    val answers: Map<String, Any?>?,
 )
 
-/** A moment's outcome as it is kept. */
-fun Outcome.result(facts: Facts, atMs: Long, droppedSamples: Long = 0, symptoms: Map<String, Boolean> = emptyMap()): Result {
+/** A moment's outcome as it is kept. Raises IllegalArgumentException where the answers do not answer the bundle's questions. */
+fun Outcome.result(facts: Facts, atMs: Long, droppedSamples: Long = 0, answers: Map<String, Any?>? = null): Result {
     val (label, probability) = when (this) {
         is Answer -> label to probability
         is AskTeacher -> bestGuess to probability
     }
     val named = facts.labels.withIndex().associate { it.value to output.probabilities[it.index] }
     val reason = (this as? AskTeacher)?.reason?.word
-    return Result(atMs, facts.name, facts.version, label, probability, named, output.uncertainty, reason, droppedSamples, symptoms)
+    val checked = answers?.let { checkAnswers(facts.questions, it) }
+    return Result(atMs, facts.name, facts.version, label, probability, named, output.uncertainty, reason, droppedSamples, checked)
 }
 
 /** One result as one line of JSON; rule 1 of docs/embedding.md, and what only a phone knows. */
 fun Result.toLine(): String = toJson(
-    linkedMapOf(
+    linkedMapOf<String, Any?>(
         "label" to label,
         "probability" to probability,
         "probabilities" to probabilities,
@@ -46,8 +47,7 @@ fun Result.toLine(): String = toJson(
         "version" to version,
         "at_ms" to atMs,
         "dropped_samples" to droppedSamples,
-        "symptoms" to symptoms,
-    ),
+    ).also { if (answers != null) it["answers"] = answers },
 )
 
 /** A history as it could be read; [damaged] lines are counted and left out. */
@@ -77,12 +77,14 @@ private fun readResult(line: String): Result? {
             number(told["uncertainty"]),
             told["reason"] as String?,
             told["dropped_samples"] as Long,
-            (told["symptoms"] as Map<*, *>).entries.associate { it.key as String to (it.value as Boolean) },
+            (told["answers"] as Map<*, *>?)?.entries?.associate { it.key as String to answer(it.value) },
         )
     } catch (why: RuntimeException) { // a damaged line meets casts, nulls and our own reader alike
         null
     }
 }
+
+private fun answer(value: Any?): Any? = value.also { require(it == null || it is Boolean || it is String || it is Number) { "no answer" } }
 
 /** JSON has no NaN: what was none is null there, and NaN again here. */
 private fun number(value: Any?): Float = if (value == null) Float.NaN else (value as Number).toFloat()

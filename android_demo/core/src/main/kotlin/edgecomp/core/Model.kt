@@ -14,9 +14,6 @@ interface Model : AutoCloseable {
     fun run(waveform: FloatArray): Output
 }
 
-/** A question of the symptoms form; a bundle whose model hears audio alone has none. */
-class Question(val key: String, val text: String)
-
 /** A bundle's facts; `edgecomp embed` writes one object of this kind for each version of a bundle. */
 interface Facts {
     val name: String
@@ -35,6 +32,8 @@ interface Facts {
     val modelBytes: Long
     val modelSha256: String
     val goldenSha256: String
+
+    /** What is asked about the person before a recording; the answers are kept beside the result and change nothing in it. */
     val questions: List<Question>
 
     val labels: List<String> get() = rule.labels

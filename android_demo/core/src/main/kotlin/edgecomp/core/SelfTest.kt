@@ -50,11 +50,15 @@ fun readGolden(facts: Facts, content: ByteArray): GoldenClips {
         val clips = (told["clips"] as List<*>).map { one ->
             val clip = one as Map<*, *>
             val probabilities = (clip["probabilities"] as List<*>).map { (it as Number).toFloat() }.toFloatArray()
+            val uncertainty = (clip["uncertainty"] as Number).toFloat()
             require(probabilities.size == facts.labels.size) { "${probabilities.size} probabilities for ${facts.labels.size} labels" }
-            Golden(clip["file"] as String, clip["sha256"] as String, probabilities, (clip["uncertainty"] as Number).toFloat())
+            require((probabilities + uncertainty).all { it.isFinite() }) { "a figure is beyond every number" }
+            Golden(clip["file"] as String, clip["sha256"] as String, probabilities, uncertainty)
         }
+        val tolerance = (told["tolerance"] as Number).toDouble()
         require(clips.isNotEmpty()) { "no clips" }
-        return GoldenClips((told["tolerance"] as Number).toDouble(), clips)
+        require(tolerance.isFinite()) { "its tolerance is beyond every number" }
+        return GoldenClips(tolerance, clips)
     } catch (why: RuntimeException) { // a damaged file meets casts, nulls and our own reader alike
         throw ModelError("golden.json cannot be read: ${why.message}", why)
     }

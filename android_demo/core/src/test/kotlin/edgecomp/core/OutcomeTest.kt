@@ -60,14 +60,35 @@ class OutcomeTest {
     @Test
     fun `a result comes back from its line as it was`() {
         val facts = SmallFacts()
+        val answers = mapOf("days" to 12.0, "breathing" to "hard", "fever" to true)
         for (uncertainty in listOf(0.1f, 0.9f, Float.NaN)) {
-            val result = facts.rule.outcome(output(0.75f, 0.25f, uncertainty = uncertainty)).result(facts, 1_700_000_000_000, 12, mapOf("fever" to true))
+            val result = facts.rule.outcome(output(0.75f, 0.25f, uncertainty = uncertainty)).result(facts, 1_700_000_000_000, 12, answers)
             val read = readHistory(sequenceOf(result.toLine())).results.single()
             assertEquals(result.toLine(), read.toLine())
             assertEquals(result.reason, read.reason)
             assertEquals(result.probabilities, read.probabilities)
             assertEquals(12, read.droppedSamples)
-            assertEquals(mapOf("fever" to true), read.symptoms)
+            assertEquals("{\"fever\":true,\"breathing\":\"hard\",\"temperature\":null,\"days\":12}", toJson(read.answers))
+        }
+    }
+
+    @Test
+    fun `the answers stand beside the outcome and change nothing else in its line`() {
+        val facts = SmallFacts()
+        val outcome = facts.rule.outcome(output(0.75f, 0.25f))
+        val without = outcome.result(facts, 5).toLine()
+        val with = outcome.result(facts, 5, 0, mapOf("fever" to false, "breathing" to "easy", "days" to 0)).toLine()
+        assertEquals(without.dropLast(1), with.substringBefore(",\"answers\":"))
+        assertEquals(null, readHistory(sequenceOf(without)).results.single().answers)
+    }
+
+    @Test
+    fun `answers that do not answer the questions make no result`() {
+        val facts = SmallFacts()
+        val outcome = facts.rule.outcome(output(0.75f, 0.25f))
+        val whole = mapOf("fever" to true, "breathing" to "easy", "days" to 3)
+        for (wrong in listOf(whole - "fever", whole + ("name" to "A. B."), whole + ("days" to 400), emptyMap())) {
+            assertFailsWith<IllegalArgumentException> { outcome.result(facts, 5, 0, wrong) }
         }
     }
 

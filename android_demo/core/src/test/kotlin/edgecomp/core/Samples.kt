@@ -34,7 +34,12 @@ internal class SmallFacts(
     override val modelFile = "model.onnx"
     override val modelBytes = 1L
     override val modelSha256 = "1".repeat(64)
-    override val questions = listOf(Question("fever", "Fever?"))
+    override val questions = listOf(
+        YesNo("fever", Words("en" to "Fever?", "hi" to "बुख़ार है?")),
+        Choice("breathing", Words("und" to "Breathing?"), listOf(Option("easy", Words("en" to "Easy")), Option("hard", Words("en" to "Hard")))),
+        Figure("temperature", Words("en" to "Temperature?"), 30.0, 45.0, decimals = 1, isOptional = true),
+        Figure("days", Words("en" to "Days?"), 0.0, 365.0, unit = Words("en" to "days")),
+    )
 }
 
 /** A model whose answer depends on every sample; it counts how often it was asked. */

@@ -58,4 +58,32 @@ class SelfTestTest {
             assertFailsWith<ModelError>(json) { test(json.toByteArray()) }
         }
     }
+
+    @Test
+    fun `no damage of the golden answers ends in anything but a message`() {
+        val random = Random(13)
+        val whole = golden(0.5f)
+        var refused = 0
+        repeat(20_000) {
+            val file = whole.copyOf(if (random.nextInt(4) == 0) random.nextInt(whole.size) else whole.size)
+            if (file.isNotEmpty()) repeat(random.nextInt(4)) { file[random.nextInt(file.size)] = random.nextInt().toByte() }
+            try {
+                val read = readGolden(SmallFacts(), file)
+                assertTrue(read.tolerance.isFinite() && read.clips.single().probabilities.all { it.isFinite() })
+            } catch (why: ModelError) {
+                assertFalse(why.message.isNullOrEmpty())
+                refused++
+            }
+        }
+        assertTrue(refused in 1_000..19_999)
+    }
+
+    @Test
+    fun `figures beyond every number are refused`() {
+        for ((from, to) in listOf("0.02" to "1e999", "\"uncertainty\":" to "\"uncertainty\":1e99,\"u\":", "[0.5" to "[-1e99")) {
+            val json = String(golden(0.5f)).replaceFirst(from, to)
+            assertTrue(json.contains(to))
+            assertFailsWith<ModelError>(json) { test(json.toByteArray()) }
+        }
+    }
 }
