@@ -49,6 +49,8 @@ def _told(rows: list[dict]) -> str:
     first = rows[0]
     labelled = "all training clips" if first["labelled"] == 1 else f"{first['labelled']:.0%} of the training clips"
     widths = f", widths {', '.join(map(str, first['widths']))}" if first.get("widths") else ""
+    if "widths" not in first:  # the first runs did not write them
+        widths = ", the former front end"
     windows = ", the teacher heard window by window" if first.get("moments") else ""
     arms = [statistics.mean(row[arm]["test_accuracy"] for row in rows) for arm in ("teacher", "labels")]
     found = difference(rows)

@@ -15,11 +15,11 @@ from edgecomp.artifact import Artifact, text_hash, to_json
 from edgecomp.cases import decide, teacher_threshold, threshold_of
 from edgecomp.devices.host import device_name
 from edgecomp.evaluate import answers_of, confusion_and_reliability
+from edgecomp.lowering.analysis import analysis_of
 from edgecomp.metrics import sensitivity_and_specificity
 from edgecomp.plan import Plan
 from edgecomp.proof import Gate, Proof
 from edgecomp.students import read_config
-from edgecomp.students.front_end import front_end_macs
 from edgecomp.students.layers import macs, parameters
 from edgecomp.task import Task
 
@@ -155,7 +155,8 @@ def _student(proof: Proof, chosen: Plan) -> dict[str, Any]:
         "widths": config.widths,
         "front_end": asdict(front_end),
         "parameters": parameters(config.layers),
-        "front_end_macs": front_end_macs(front_end),
+        "front_end_macs": analysis_of(front_end, chosen.source_hz).macs,
+        "source_hz": chosen.source_hz,
         "body_macs": sum(macs(config.layers, front_end.frames, front_end.mels).values()),
     }
 

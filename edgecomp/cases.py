@@ -20,7 +20,7 @@ from edgecomp.data.manifest import Dataset
 from edgecomp.data.rows import find_audio
 from edgecomp.data.scan import scan
 from edgecomp.errors import DataError
-from edgecomp.evaluate import answers_of, uncertainty_of
+from edgecomp.evaluate import answers_of, as_source, source_of, uncertainty_of
 from edgecomp.metrics import gives_labels_only, threshold_for_sensitivity
 from edgecomp.proof import Gate, Proof, stage_of
 from edgecomp.runtimes import runtime_for
@@ -56,7 +56,7 @@ def audit_compile(proof: Proof, shipped: Artifact, replicates: np.ndarray | None
     def make(folder: Path) -> None:
         case = _case(proof, shipped)
         threshold = asking_threshold(task, shipped)
-        ask = asker(shipped)
+        ask = asker(shipped, task.dataset.sample_rate)
 
         def teacher(waves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             given = task.teacher.probabilities(waves)
@@ -149,12 +149,15 @@ def threshold_of(file: Artifact) -> float | None:
     return facts[-1].get("threshold") if facts else None
 
 
-def asker(file: Artifact) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return a function that asks a model file about waveforms (n, samples), clip by clip as a phone would."""
-    session = runtime_for(file.form).open_session(file.path)
+def asker(file: Artifact, sample_rate: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return a function that asks a model file about waveforms (n, samples), clip by clip as a phone would.
+
+    sample_rate: of those waveforms, the recipe's; a file that takes another rate is given them at that rate
+    """
+    session, source_hz = runtime_for(file.form).open_session(file.path), source_of(file)
 
     def ask(waves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        given = [session(wave) for wave in waves]
+        given = [session(wave) for wave in as_source(waves, sample_rate, source_hz)]
         return np.stack([one.probabilities for one in given]), np.array([one.uncertainty for one in given])
 
     return ask

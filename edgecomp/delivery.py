@@ -18,7 +18,8 @@ from edgecomp.bundle import FLOAT_ANSWERS, GOLDEN_CLIPS, write_bundle
 from edgecomp.cases import audit_compile, decide, slices_gate, threshold_of
 from edgecomp.code import code_hash
 from edgecomp.compiler import Staged, run_plan
-from edgecomp.evaluate import answers_of
+from edgecomp.evaluate import answers_of, source_of, source_waveforms
+from edgecomp.lowering.analysis import source_samples
 from edgecomp.papers import cyclonedx, model_card
 from edgecomp.plan import Plan, Settings, plan
 from edgecomp.progress import say
@@ -64,7 +65,7 @@ def deliver(
     failed = tuple(gate for gate in gates if not gate.passed)
     report = account(proof, chosen, shipped, gates, warnings, audit, seed)
     folder = out / f"{task.recipe.name}-{target.name}{'.rejected' if failed else ''}"
-    golden = task.waveforms("test")[_spread(task, GOLDEN_CLIPS)]
+    golden = source_waveforms(task, "test", chosen.source_hz)[_spread(task, GOLDEN_CLIPS)]
     write_bundle(
         folder,
         shipped,
@@ -145,6 +146,7 @@ def _facts(proof: Proof, shipped: Mapping[str, Artifact], asking: Mapping[str, A
     """Return what an app must know; nothing here changes between two runs of the same compile."""
     recipe, target, task = proof.task.recipe, proof.target, proof.task
     first = next(iter(shipped.values()))
+    source_hz = source_of(first)
     return {
         "name": recipe.name,
         "summary": recipe.summary,
@@ -160,14 +162,17 @@ def _facts(proof: Proof, shipped: Mapping[str, Artifact], asking: Mapping[str, A
         "decision": decision(proof, shipped),
         "deferral": {"rule": asking["rule"]} | {field.name: asking[field.name] for field in fields(Threshold)},
         "preprocessing": {
-            "sample_rate": recipe.data.sample_rate,
-            "samples": recipe.data.samples,
+            "sample_rate": source_hz or recipe.data.sample_rate,
+            "samples": source_samples(
+                recipe.data.samples, recipe.data.sample_rate, source_hz or recipe.data.sample_rate
+            ),
             "channels": 1,
             "fit": recipe.data.fit,
             "pad": "zeros on both sides",
             "resample": "soxr VHQ",
             "amplitude": "-1 to 1",
-        },
+        }
+        | ({} if source_hz is None else {"resampled_inside_to": recipe.data.sample_rate}),
         **({"form": recipe.form.told()} if recipe.form.questions else {}),
         "data_fingerprint": task.dataset.fingerprint,
         "teacher": {"name": task.teacher.name, "fingerprint": task.teacher.fingerprint},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,12 @@ import numpy as np
 from edgecomp import __version__, metrics
 from edgecomp.artifact import Artifact, text_hash, to_json
 from edgecomp.audit.intervals import difference, pairs, share, subject_numbers
+from edgecomp.code import code_hash
 from edgecomp.compiler import Staged
+from edgecomp.data.audio import fit, resample
+from edgecomp.data.manifest import waveforms
 from edgecomp.devices.host import describe, device_name, footprint
+from edgecomp.lowering.analysis import source_log_mel, source_samples
 from edgecomp.measure import Latency, Measurement, from_estimate, from_footprint, from_latency, latency, ratios
 from edgecomp.metrics import Estimate
 from edgecomp.progress import say, track
@@ -35,6 +39,32 @@ CLIPS = 32
 """Test clips that latency is measured on, taken in turn."""
 
 
+def source_of(file: Artifact) -> int | None:
+    """Return the sample rate of the waveform that a model file takes; None for the recipe's own."""
+    exported = [step.settings for step in file.trail if step.name == "export"]
+    return exported[-1].get("source_hz") if exported else None
+
+
+def source_waveforms(task: Task, split: str, source_hz: int | None) -> np.ndarray:
+    """Return a split's clips as a file for a source hears them, (n, samples) float32: decoded at that rate, and fitted there.
+
+    source_hz: None for the recipe's own rate
+    """
+    if source_hz is None:
+        return task.waveforms(split)
+    dataset = task.dataset.of(split)
+    samples = source_samples(dataset.samples, dataset.sample_rate, source_hz)
+    return waveforms(replace(dataset, sample_rate=source_hz, samples=samples), task.store)
+
+
+def as_source(waves: np.ndarray, sample_rate: int, source_hz: int | None) -> np.ndarray:
+    """Return sounds that were made at the recipe's rate as a file for a source takes them, (n, samples) float32."""
+    if source_hz is None:
+        return waves
+    samples = source_samples(waves.shape[1], sample_rate, source_hz)
+    return np.stack([fit(resample(wave, sample_rate, source_hz), samples, "start") for wave in waves])
+
+
 def answers_of(file: Artifact, task: Task, split: str) -> np.ndarray:
     """Return a model file's probabilities for a split, (n, classes) float32, asked clip by clip as a phone would."""
     return np.load(_asked(file, task, split) / "probabilities.npy")
@@ -49,17 +79,21 @@ def _asked(file: Artifact, task: Task, split: str) -> Path:
     key = text_hash("file-answers", file.hash, task.dataset.of(split).fingerprint, __version__)
 
     def ask(folder: Path) -> None:
-        session = runtime_for(file.form).open_session(file.path)
-        given = [session(wave) for wave in track(task.waveforms(split), f"asking {file.form} on {split}")]
+        session, heard = runtime_for(file.form).open_session(file.path), source_waveforms(task, split, source_of(file))
+        given = [session(wave) for wave in track(heard, f"asking {file.form} on {split}")]
         for place, name in enumerate(Answer._fields):
             np.save(folder / f"{name}.npy", np.array([one[place] for one in given], np.float32))
 
     return task.store.make("file-answers", key, ask)
 
 
-def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
-    """Return a float student's calibrated probabilities in torch, (n, classes): what its files are held against."""
-    key = text_hash("torch-answers", student.hash, task.dataset.of(split).fingerprint, __version__)
+def torch_answers(student: Artifact, task: Task, split: str, source_hz: int | None = None) -> np.ndarray:
+    """Return a float student's calibrated probabilities in torch, (n, classes): what its files are held against.
+
+    source_hz: the rate that the files hear; torch then hears the same waveforms, its frames computed the plain way
+    """
+    known = () if source_hz is None else (source_hz, code_hash("lowering/analysis.py"))
+    key = text_hash("torch-answers", student.hash, task.dataset.of(split).fingerprint, __version__, *known)
 
     def ask(folder: Path) -> None:
         import torch
@@ -68,10 +102,18 @@ def torch_answers(student: Artifact, task: Task, split: str) -> np.ndarray:
         from edgecomp.students.student import load_student
 
         model, ending = load_student(student.path), read_ending(student.path)
+        front_end = model.config.front_end
+
+        def logits(waves: np.ndarray) -> torch.Tensor:
+            if source_hz is None:
+                return model(torch.from_numpy(waves))
+            frames = torch.from_numpy(source_log_mel(front_end, source_hz, waves))
+            return model.body((frames - model.front_end.mean) / model.front_end.std)
+
+        heard = source_waveforms(task, split, source_hz)
         with torch.inference_mode(), one_thread():
             parts = [
-                ending(model(torch.from_numpy(np.array(part))).numpy())[0]
-                for part in np.array_split(task.waveforms(split), max(1, len(task.waveforms(split)) // 64))
+                ending(logits(np.array(part)).numpy())[0] for part in np.array_split(heard, max(1, len(heard) // 64))
             ]
         np.save(folder / "answers.npy", np.concatenate(parts))
 
@@ -177,7 +219,7 @@ def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measureme
     }
     say(f"timing {len(sessions)} models side by side, one thread")
     clips = np.array(task.waveforms("test")[:CLIPS])
-    timed = latency(sessions, clips)
+    timed = _timed(sessions, clips, {name: source_of(file) for name, file in files.items()}, task)
     shares = ratios(timed, "teacher")
     found = {name: _latency_rows(name, timed[name], shares[name]) for name in sessions}
     places = {"teacher": (deployed.path, deployed.format)}
@@ -191,6 +233,21 @@ def _take(files: Mapping[str, Artifact], task: Task) -> dict[str, list[Measureme
     for name, size in sizes.items():
         found[name].append(Measurement("bytes", size, "bytes", "size of the file", device_name(), name))
     return found
+
+
+def _timed(
+    sessions: Mapping[str, Any], clips: np.ndarray, sources: Mapping[str, int | None], task: Task
+) -> Mapping[str, Latency]:
+    """Time the sessions on the same clips, each at the rate that it takes: all are given a clip's number then."""
+    if not any(sources.values()):
+        return latency(sessions, clips)
+    heard = {rate: np.array(source_waveforms(task, "test", rate)[: len(clips)]) for rate in {None, *sources.values()}}
+
+    def numbered(name: str) -> Any:
+        own, session = heard[sources.get(name)], sessions[name]
+        return lambda number: session(own[int(number[0])])
+
+    return latency({name: numbered(name) for name in sessions}, np.arange(len(clips), dtype=np.float32)[:, None])
 
 
 def _latency_rows(name: str, one: Latency, share: Estimate) -> list[Measurement]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgecomp.audit.parity import Verify
 from edgecomp.errors import PlanError, nearest
+from edgecomp.lowering.analysis import misfit, rates_that_fit
 from edgecomp.passes.build import Build
 from edgecomp.passes.calibrate import Calibrate
 from edgecomp.passes.distil import Distil
@@ -46,6 +47,11 @@ class Plan:
     calibrate: Calibrate
     exports: tuple[Export, ...]
     verify: Verify
+
+    @property
+    def source_hz(self) -> int | None:
+        """Return the sample rate of the waveform that the files take; None for the recipe's own."""
+        return self.exports[0].source_hz
 
     @property
     def float_stage(self) -> str:
@@ -92,7 +98,9 @@ def plan(recipe: Recipe, target: Target, settings: Settings | None = None) -> Pl
 
     # What leaves a stage: probabilities that mean what they say (fitted after int8), in one file for each runtime.
     calibrate = Calibrate(recipe.data.positive or "", recipe.gates.sensitivity)
-    exports = tuple(Export(name) for name in runtimes())
+    # A target whose recorder gives another rate than the recipe's has files that take that rate, and resample inside.
+    source_hz = _source(front_end, recipe, target)
+    exports = tuple(Export(name, source_hz) for name in runtimes())
 
     return Plan(tuple(stages), calibrate, exports, ask.settings_of(Verify(), "verify"))
 
@@ -106,6 +114,30 @@ def _front_end(recipe: Recipe) -> FrontEnd:
             where=f"{recipe.file} [student.front_end]",
             fix="change window, hop or the band; leave them out for the preset",
         ) from None
+
+
+def _source(front_end: FrontEnd, recipe: Recipe, target: Target) -> int | None:
+    """Return the rate of the waveform that the files take; None for the recipe's own.
+
+    raises: PlanError where the front end has no whole window there, or a microcontroller's C front end has no such tables
+    """
+    if target.source is None or target.source.sample_rate_hz == front_end.sample_rate:
+        return None
+    given, where = target.source.sample_rate_hz, f"{target.file} [source] sample_rate_hz"
+    if target.hardware.is_microcontroller:
+        raise PlanError(
+            f"a microcontroller's front end is C at the recipe's rate, and {given} Hz is asked for",
+            where=where,
+            fix=f"leave [source] out, and record or resample at {front_end.sample_rate} Hz in the firmware",
+        )
+    if (why := misfit(front_end, given)) is not None:
+        fitting = ", ".join(map(str, rates_that_fit(front_end)))
+        raise PlanError(
+            f"{recipe.name} cannot be computed from {given} Hz: {why}",
+            where=where,
+            fix=f"give one that fits, such as {fitting}; without [source] the app resamples, from any rate",
+        )
+    return given
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Proof:
         """Ask every file about the test split, compare the files, and measure what they cost."""
         teacher = task.answers("test")
         found = {"teacher": quality(teacher, task, of="teacher", against=None, artifact_hash=task.teacher.fingerprint)}
-        answers: dict[str, np.ndarray] = {"torch": torch_answers(stages[chosen.float_stage].calibrated, task, "test")}
+        in_float = stages[chosen.float_stage].calibrated
+        answers: dict[str, np.ndarray] = {"torch": torch_answers(in_float, task, "test", chosen.source_hz)}
         for stage in stages.values():
             for form, file in stage.files.items():
                 got = answers_of(file, task, "test")

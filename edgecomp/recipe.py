@@ -165,6 +165,8 @@ class Augment(Table):
     noise_snr_db: list[float] = Field([10.0, 40.0], min_length=2, max_length=2)
     noise_share: float = Field(0.5, ge=0, le=1)
     mix_share: float = Field(0.5, ge=0, le=1)
+    speed: float = Field(0.0, ge=0, le=0.5)
+    """Largest share by which a view is played faster or slower, its pitch with it: other voices for whom few spoke."""
 
 
 class Gates(Table):

@@ -18,13 +18,14 @@ import numpy as np
 from edgecomp.bundle import Bundle
 from edgecomp.devices import Device, How, ModelFile, Timing
 from edgecomp.errors import BundleError
+from edgecomp.lowering.analysis import Analysis, analysis_of
 from edgecomp.metrics import Estimate
 from edgecomp.portable.peaks import Peak
 from edgecomp.progress import say
 from edgecomp.results import Result
 from edgecomp.spread import repeated
 from edgecomp.students import StudentConfig
-from edgecomp.students.front_end import FrontEnd, front_end_macs, tables
+from edgecomp.students.front_end import FrontEnd
 from edgecomp.students.layers import FEATURES, Layer, macs, shapes
 
 BYTES = {"float32": 4, "int8": 1}
@@ -65,17 +66,17 @@ def parts(bundle: Bundle, form: str) -> tuple[Part, Part]:
     form:   "onnx" or "tflite"
     raises: BundleError where the trail does not say how the student was built
     """
-    config = _config(bundle, form)
+    config, source_hz = _config(bundle, form), _source_hz(bundle, form)
     is_int8 = bundle.facts["models"][form].get("numerics") == "int8"
-    return _front_end(config.front_end), _body(config, is_int8)
+    return _front_end(analysis_of(config.front_end, source_hz)), _body(config, is_int8)
 
 
 def front_end_file(bundle: Bundle, whole: ModelFile, folder: Path) -> ModelFile:
     """Write the front end of a bundle's file as a file of its own, in the same format; it has no normalisation."""
     from importlib import import_module
 
-    front_end = _config(bundle, whole.form).front_end
-    content = import_module(f"edgecomp.lowering.{whole.form}").lower_front_end(front_end)
+    front_end, source_hz = _config(bundle, whole.form).front_end, _source_hz(bundle, whole.form)
+    content = import_module(f"edgecomp.lowering.{whole.form}").lower_front_end(front_end, source_hz)
     place = folder / f"front-end-{len(list(folder.iterdir()))}{whole.path.suffix}"
     place.write_bytes(content)
     return ModelFile(f"{whole.name}, its front end alone", place, whole.form)
@@ -143,11 +144,9 @@ METHODS = {
 }
 
 
-def _front_end(front_end: FrontEnd) -> Part:
-    table = tables(front_end)
-    stored = table.first.nbytes + table.second.nbytes + table.mel.size * 2  # the mel table is kept in float16
-    ends = 4 * (front_end.samples + front_end.frames * front_end.mels)
-    return Part("front_end", {"float32": front_end_macs(front_end)}, stored + ends)
+def _front_end(analysis: Analysis) -> Part:
+    ends = 4 * (analysis.samples + analysis.frames * analysis.mels)
+    return Part("front_end", {"float32": analysis.macs}, analysis.table_bytes + ends)
 
 
 def _body(config: StudentConfig, is_int8: bool) -> Part:
@@ -187,6 +186,12 @@ def _config(bundle: Bundle, form: str) -> StudentConfig:
             where=bundle.folder / "bundle.json",
             fix="compile the bundle again with this edgecomp, or leave --limit out",
         ) from None
+
+
+def _source_hz(bundle: Bundle, form: str) -> int | None:
+    """Return the rate of the waveform that a file was exported for, or None for its student's own."""
+    exported = [step["settings"] for step in bundle.facts["trail"].get(form, []) if step["name"] == "export"]
+    return exported[-1].get("source_hz") if exported else None
 
 
 def _share(limit_ms: float, taken: Estimate) -> dict[str, Any]:

@@ -30,14 +30,11 @@ class Objective:
 
     label_weight: 1 for labels alone, 0 for the teacher alone
     temperature:  softens both sides of the teacher's part, which is scaled by its square
-    moments:      share of the teacher's part that is given window by window, from what it said of the clean clips; with 1
-                  nobody asks it about views (teachers/moments.py)
     source:       Hinton et al. 2015, arXiv:1503.02531
     """
 
     label_weight: float
     temperature: float
-    moments: float = 0.0
 
 
 def unfit(objective: Objective, schedule: Schedule) -> str | None:
@@ -45,7 +42,6 @@ def unfit(objective: Objective, schedule: Schedule) -> str | None:
     rules = {
         "label_weight": (objective.label_weight, 0 <= objective.label_weight <= 1, "from 0 to 1"),
         "temperature": (objective.temperature, 0 < objective.temperature < math.inf, "above 0"),
-        "moments": (objective.moments, 0 <= objective.moments <= 1, "from 0 to 1"),
         "epochs": (schedule.epochs, schedule.epochs >= 1, "1 or more"),
         "batch": (schedule.batch, schedule.batch >= 1, "1 or more"),
         "learning_rate": (schedule.learning_rate, 0 < schedule.learning_rate < math.inf, "above 0"),

@@ -67,7 +67,7 @@ def audit_site(bundle: Bundle, home: Task, data: Path, out: Path) -> Visited:
         given = task.teacher.probabilities(waves)
         return given, np.zeros(len(given))
 
-    found = whole_audit(case, _threshold(bundle), task, teacher, asker(file))
+    found = whole_audit(case, _threshold(bundle), task, teacher, asker(file, task.dataset.sample_rate))
     gate = slices_gate(found["audit"])
     report = _report(bundle, task, case, found, gate)
     write_report(report, out)

@@ -1,4 +1,4 @@
-"""Target and Budget: where a model must run. Reads and checks one TOML file in targets/."""
+"""Target and Budget: where a model must run, and what it hears there. Reads and checks one TOML file in targets/."""
 
 from __future__ import annotations
 
@@ -69,6 +69,15 @@ class Numerics(Table):
     channel_multiple: int = Field(8, ge=1)
 
 
+class Source(Table):
+    """What the app's recorder gives; without this table, the recipe's own rate.
+
+    sample_rate_hz: the files then take waveforms at this rate and resample them inside, so that the app need not
+    """
+
+    sample_rate_hz: int = Field(ge=4_000, le=192_000)
+
+
 class Budget(Table):
     """What the model may cost on this target, whole: waveform to probabilities.
 
@@ -91,6 +100,7 @@ class Target(Table):
     hardware: Hardware
     runtime: RuntimeTable = RuntimeTable()
     numerics: Numerics = Numerics()
+    source: Source | None = None
     budget: Budget
     override: dict[str, dict[str, object]] = Field({})
     """Settings of passes that this target wants otherwise: [override.prune] keep = 0.4."""

@@ -12,14 +12,11 @@ from edgecomp.artifact import text_hash
 from edgecomp.code import code_hash
 from edgecomp.data.manifest import Dataset, load_dataset, waveforms
 from edgecomp.data.views import Views, draw_views, noises, render
-from edgecomp.data.windows import of_views
-from edgecomp.errors import TeacherError
 from edgecomp.progress import track
 from edgecomp.recipe import Recipe
 from edgecomp.store import Store, new_array
 from edgecomp.students.front_end import FrontEnd
 from edgecomp.teachers import Teacher, load_teacher
-from edgecomp.teachers.moments import Moments
 from edgecomp.threads import one_thread
 
 FRONT_END = ("students/front_end.py", "students/log_mel.py")
@@ -85,25 +82,6 @@ class Task:
             "asking the teacher",
             self.teacher.probabilities,
         )
-
-    @cached_property
-    def moments(self) -> Moments:
-        """Return the teacher's answers to the windows of the training clips, each by a head that never saw the clip.
-
-        raises: TeacherError where the teacher has no head of ours
-        """
-        ask = getattr(self.teacher, "ask_moments", None)
-        if ask is None:
-            raise TeacherError(
-                f"{self.teacher.name} has no head that is fitted here, so there is nothing to fit without a clip",
-                where=f"{self.recipe.file} [distil] moments",
-                fix="leave moments out, or set head = true under [teacher]",
-            )
-        return ask(self.dataset, self.store)
-
-    def view_moments(self) -> np.ndarray:
-        """Return what those answers say of the windows of every view, (views, windows, classes) float32."""
-        return of_views(self.moments.answers, self.moments.starts, self.views)
 
     def view_features(self, front_end: FrontEnd) -> np.ndarray:
         """Return the log-mel frames of every view, not normalised, (views, frames, mels) float16."""

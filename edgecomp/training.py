@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgecomp.data.windows import steps_in
 from edgecomp.errors import EdgecompError
 from edgecomp.progress import track
 from edgecomp.schedule import Objective, Schedule
@@ -37,29 +35,18 @@ class Fitted:
 def distillation_loss(logits: Tensor, labels: Tensor, answers: Tensor, objective: Objective) -> Tensor:
     """Return the mean loss of a batch.
 
-    logits:  (n, classes) of the student; or (n, 1 + windows, classes), the clip's first
+    logits:  (n, classes) of the student
     labels:  (n, classes) shares
-    answers: probabilities of the teacher, shaped as the logits; only probabilities are known of a black box
+    answers: (n, classes) probabilities of the teacher; only probabilities are known of a black box
     source:  Hinton et al. 2015, section 2; the teacher's softened answers are p^(1/T), normalised
     """
-    whole, parts = (logits, None) if logits.ndim == 2 else (logits[:, 0], logits[:, 1:])
-    label_loss = -(labels * functional.log_softmax(whole, 1)).sum(1).mean()
+    label_loss = -(labels * functional.log_softmax(logits, 1)).sum(1).mean()
     if objective.label_weight == 1:
         return label_loss
-    if parts is None:
-        teacher_loss = softened_divergence(whole, answers, objective.temperature)
-    else:
-        of_clip = softened_divergence(whole, answers[:, 0], objective.temperature)
-        of_windows = softened_divergence(parts.flatten(0, 1), answers[:, 1:].flatten(0, 1), objective.temperature)
-        teacher_loss = (1 - objective.moments) * of_clip + objective.moments * of_windows
+    t = objective.temperature
+    wanted = torch.softmax(torch.log(answers.clamp_min(1e-8)) / t, 1)
+    teacher_loss = functional.kl_div(functional.log_softmax(logits / t, 1), wanted, reduction="batchmean") * t * t
     return objective.label_weight * label_loss + (1 - objective.label_weight) * teacher_loss
-
-
-def softened_divergence(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    """Return the mean divergence of the student from the teacher, both softened, × temperature²; (n, classes) each."""
-    wanted = torch.softmax(torch.log(answers.clamp_min(1e-8)) / temperature, 1)
-    found = functional.log_softmax(logits / temperature, 1)
-    return functional.kl_div(found, wanted, reduction="batchmean") * temperature**2
 
 
 def fit(student: Student, task: Task, objective: Objective, schedule: Schedule, *, seed: int, said: str) -> Fitted:
@@ -86,7 +73,7 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
     for epoch in track(range(1, schedule.epochs + 1), said):
         student.body.train()
         for features, labels, answers in inputs.epoch(epoch, schedule, rng):
-            loss = distillation_loss(inputs.logits(student, features), labels, answers, objective)
+            loss = distillation_loss(student.body(features), labels, answers, objective)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
@@ -116,7 +103,6 @@ class _Inputs:
     labels:   shares of the classes; the teacher's answers stand in for the labels of views that have none
     taught:   the clips that are learnt from: all of them, but without a teacher only those with a label
     clips:    how many there are: the length of an epoch, whichever are learnt from
-    windows:  where the teacher speaks of windows too: from a number of steps to each one's part in each window
     """
 
     features: np.ndarray
@@ -128,18 +114,16 @@ class _Inputs:
     std: Tensor
     validation: Tensor
     targets: Tensor
-    windows: Callable[[int], Tensor] | None = None
 
     @staticmethod
     def of(student: Student, task: Task, objective: Objective) -> _Inputs:
         front_end = student.config.front_end
         targets = task.targets("train")
         labels = torch.from_numpy(task.views.soft_labels(targets, len(task.dataset.labels)))
-        answers, taught, windows = labels, np.flatnonzero(targets >= 0), None
+        answers, taught = labels, np.flatnonzero(targets >= 0)
         if objective.label_weight < 1:
-            answers, windows = _answers(task, objective)
-            of_clip, taught = answers if answers.ndim == 2 else answers[:, 0], np.arange(len(targets))
-            labels = torch.where(labels.sum(1, keepdim=True) > 0, labels, of_clip)
+            answers, taught = torch.from_numpy(np.array(task.view_answers())), np.arange(len(targets))
+            labels = torch.where(labels.sum(1, keepdim=True) > 0, labels, answers)
         mean, std = student.front_end.mean, student.front_end.std
         validation = (torch.from_numpy(task.features("validation", front_end)) - mean) / std
         return _Inputs(
@@ -152,15 +136,7 @@ class _Inputs:
             std,
             validation,
             torch.from_numpy(np.array(task.targets("validation"))),
-            windows,
         )
-
-    def logits(self, student: Student, features: Tensor) -> Tensor:
-        """Return the student's logits in the shape of the answers."""
-        if self.windows is None:
-            return student.body(features)
-        steps = student.body.steps(features)
-        return torch.cat([steps.mean(1, keepdim=True), self.windows(steps.shape[1]) @ steps], 1)
 
     def batches(self, size: int) -> int:
         return max(1, self.clips // size)
@@ -185,22 +161,6 @@ class _Inputs:
         logits = torch.cat([student.body(part) for part in self.validation.split(256)])
         accuracy = (logits.argmax(1) == self.targets).double().mean().item()
         return accuracy, -functional.cross_entropy(logits, self.targets).item()
-
-
-def _answers(task: Task, objective: Objective) -> tuple[Tensor, Callable[[int], Tensor] | None]:
-    """Return the teacher's answers to every view, (n, classes) or (n, 1 + windows, classes), and how steps make windows."""
-    if objective.moments == 0:
-        return torch.from_numpy(np.array(task.view_answers())), None
-    of_windows = torch.from_numpy(task.view_moments())
-    is_asked = objective.moments < 1  # otherwise a clip's answer is the mean of its windows'
-    of_clip = torch.from_numpy(np.array(task.view_answers())) if is_asked else of_windows.mean(1)
-    starts, window, samples = task.moments.starts, task.moments.window, task.dataset.samples
-
-    @cache
-    def windows(steps: int) -> Tensor:
-        return torch.from_numpy(steps_in(starts, window, samples, steps))
-
-    return torch.cat([of_clip[:, None], of_windows], 1), windows
 
 
 def _rate(progress: float) -> float:

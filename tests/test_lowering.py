@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgecomp.lowering import onnx as onnx_lowering
 from edgecomp.lowering import tflite as tflite_lowering
+from edgecomp.lowering.analysis import analysis_of
 from edgecomp.lowering.flatbuffer import ALIGNMENT, TfliteGraph, metadata_of
 from edgecomp.runtimes import import_runtime, runtimes
 from edgecomp.students.ending import Ending
@@ -334,7 +335,7 @@ def test_a_tflite_file_holds_its_front_ends_tables_under_their_names():
     front_end = FrontEnd.preset(8000, 4000)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(tflite_lowering.lower_front_end(front_end), 0))
     buffers = {tensor.name.decode(): model.buffers[tensor.buffer] for tensor in model.subgraphs[0].tensors}
-    for name, values in tflite_lowering.front_end_tables(front_end).items():
+    for name, values in tflite_lowering.front_end_tables(analysis_of(front_end)).items():
         assert bytes(bytearray(buffers[name].data)) == values.tobytes(), name
 
 

@@ -13,7 +13,6 @@ from edgecomp.data.manifest import Dataset, load_dataset, waveforms
 from edgecomp.errors import TeacherError
 from edgecomp.recipe import Recipe
 from edgecomp.store import Store
-from edgecomp.task import Task
 from edgecomp.teachers import kinds, load_teacher
 from edgecomp.teachers.asking import checked_probabilities, export_onnx, open_onnx
 from edgecomp.teachers.black_box import window_starts
@@ -351,31 +350,6 @@ def test_a_head_turns_many_scores_into_the_recipes_labels(tmp_path, data):
     assert teacher.deployed(task[2]).bytes == (tmp_path / "m.onnx").stat().st_size + 4 * (30 * 3 + 3 + 30 + 1)
 
 
-def test_a_headed_model_speaks_of_every_window_of_the_training_clips_once(tmp_path, data, monkeypatch):
-    _write_onnx(tmp_path / "m.onnx", 2000, outputs=30)
-    recipe, dataset, store = _task(tmp_path, data, 'kind = "onnx"\npath = "m.onnx"\nhead = true\nhop_s = 0.2')
-    task = Task(recipe, dataset, store)
-    train, found = dataset.of("train"), task.moments
-    assert found.answers.shape == (len(train.clips), 3, 3) and (found.starts, found.window) == ((0, 1600, 2000), 2000)
-    assert np.allclose(found.answers.sum(axis=2), 1, atol=1e-5)
-    assert (found.answers.mean(axis=1).argmax(axis=1) == train.targets).mean() >= 0.9
-    assert task.view_moments().shape == (len(task.views), 3, 3)
-
-    def nobody(*_told):
-        raise AssertionError("it was asked before")
-
-    monkeypatch.setattr("edgecomp.teachers.moments.ask", nobody)
-    again = Task(recipe, dataset, store).moments
-    assert (again.answers == found.answers).all()
-
-
-def test_a_teacher_without_a_head_has_nothing_to_say_of_windows(tmp_path, data):
-    _write_onnx(tmp_path / "m.onnx", None, softmax=True)
-    with pytest.raises(TeacherError, match="no head that is fitted here") as caught:
-        _ = Task(*_task(tmp_path, data, 'kind = "onnx"\npath = "m.onnx"')).moments
-    assert "[distil] moments" in caught.value.where and "head = true" in caught.value.fix
-
-
 def test_a_head_is_fitted_without_the_test_split(tmp_path, data, monkeypatch):
     _write_onnx(tmp_path / "m.onnx", None, outputs=6)
     heard = []
@@ -523,8 +497,6 @@ def test_a_transformers_teacher_must_know_the_labels_or_get_a_head(tmp_path, dat
     teacher = load_teacher(*task)
     _is_a_teacher(teacher, *task[1:], _waves(*task[1:]))
     assert "head" in teacher.facts
-    moments = Task(*task).moments
-    assert moments.answers.shape == (len(task[1].of("train").clips), 1, 3) and moments.window == task[1].samples
 
 
 def test_pickled_weights_and_empty_folders_are_refused(tmp_path, data):

@@ -10,7 +10,7 @@ from edgecomp.recipe import Augment
 from tests.small_students import sounds
 
 CLIPS, SAMPLES, RATE = 12, 3000, 4000
-AUGMENT = Augment(views=5, shift_s=0.05, gain_db=6.0, noise_snr_db=[5.0, 30.0], noise_share=0.5, mix_share=0.5)
+AUGMENT = Augment(views=5, shift_s=0.05, gain_db=6.0, noise_snr_db=[5.0, 30.0], noise_share=0.5, mix_share=0.5, speed=0.2)
 WAVES = sounds(CLIPS, SAMPLES, rate=RATE) * 0.2
 VIEWS = draw_views(CLIPS, AUGMENT, RATE, 3)
 BACKGROUND = noises(VIEWS)
@@ -24,6 +24,7 @@ def _plain(**changed: np.ndarray) -> Views:
     """Return views that do nothing but what is given."""
     n = len(VIEWS)
     still = replace(VIEWS, share=np.ones(n), shift=np.zeros((n, 2), int), gain=np.ones(n), snr_db=np.full(n, np.inf))
+    still = replace(still, speed=np.ones(n))
     return replace(still, **changed)
 
 
@@ -120,6 +121,18 @@ def test_gain_is_an_amplitude_and_sounds_stay_within_full_scale():
     assert np.array_equal(loud[~varied], WAVES)  # the first view is the clip itself
 
 
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_a_faster_view_is_higher_and_shorter_and_stays_as_long(speed):
+    time = np.arange(SAMPLES) / RATE
+    tone = np.where(np.abs(time - time.mean()) < 0.2, np.sin(2 * np.pi * 400 * time), 0).astype(np.float32)
+    heard = render(np.tile(tone, (CLIPS, 1)), _plain(speed=np.full(len(VIEWS), speed)), np.array([CLIPS]), BACKGROUND)[0]
+    assert heard.shape == (SAMPLES,) and heard.dtype == np.float32
+    strength = np.abs(np.fft.rfft(heard))
+    assert strength.argmax() * RATE / SAMPLES == pytest.approx(400 * speed, abs=5)
+    loud = np.flatnonzero(np.abs(heard) > 0.3) / RATE
+    assert np.ptp(loud) == pytest.approx(0.4 / speed, abs=0.01) and loud.mean() == pytest.approx(time.mean(), abs=0.01)
+
+
 def test_what_is_drawn_lies_within_what_was_asked():
     views = draw_views(400, AUGMENT, RATE, 0)
     varied = np.arange(len(views)) >= 400
@@ -130,6 +143,8 @@ def test_what_is_drawn_lies_within_what_was_asked():
     assert abs(noisy[varied].mean() - 0.5) < 0.05 and abs(mixed[varied].mean() - 0.5) < 0.05
     assert 5 <= views.snr_db[noisy].min() < 6 and 29 < views.snr_db[noisy].max() <= 30
     assert views.share.min() >= 0.5 and views.partner.min() >= 0 and views.partner.max() < 400
+    assert (views.speed[~varied] == 1).all() and 1 / 1.2 <= views.speed.min() < 0.85 < 1.17 < views.speed.max() <= 1.2
+    assert abs(np.log(views.speed[varied]).mean()) < 0.01
 
 
 def test_nothing_varies_where_nothing_is_asked():

@@ -28,7 +28,7 @@ TRIES = 3
 PAUSE_S = 5.0
 """A mirror may be in the middle of an update."""
 FETCH_S = 300
-"""Most seconds that one fetch may take; somebody else's is waited for twice as long. So a registry that hangs ends in a reason."""
+"""Most seconds that a fetch may take, and half of what another process's is waited for: a registry may hang."""
 
 
 class Absent(Exception):

@@ -12,6 +12,7 @@ import numpy as np
 from edgecomp.bundle import FLOAT_ANSWERS, Bundle, read_bundle
 from edgecomp.devices import Device, ModelFile
 from edgecomp.errors import BundleError
+from edgecomp.evaluate import source_waveforms
 from edgecomp.task import Task
 
 
@@ -109,7 +110,9 @@ def whole_split(bundles: list[Bundle], task: Task) -> WholeSplit:
                 where=f"{bundle.folder}, {task.dataset.folder}",
                 fix="give the same data with --data, bench bundles of other data one by one, or leave --test out",
             )
-    return WholeSplit(np.array(task.waveforms("test")), task.targets("test"))
+    rate = bundles[0].facts["preprocessing"]["sample_rate"]  # of all of them, see subjects
+    source_hz = None if rate == task.dataset.sample_rate else rate
+    return WholeSplit(np.array(source_waveforms(task, "test", source_hz)), task.targets("test"))
 
 
 def float_answers(bundle: Bundle) -> np.ndarray:

@@ -28,7 +28,9 @@ Bundles = Annotated[
 DeviceNames = Annotated[
     list[str],
     typer.Option(
-        "--on", metavar="DEVICE", help="host, arm64:CORE, x86:CORE, ssh:USER@HOST, adb:SERIAL, browser, mcu. May be repeated."
+        "--on",
+        metavar="DEVICE",
+        help="host, arm64:CORE, x86:CORE, ssh:USER@HOST, adb:SERIAL, browser, mcu. May be repeated.",
     ),
 ]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 
+from edgecomp.data.audio import fit
 from edgecomp.recipe import Augment
 
 NOISES, NOISE_S = 48, 20
@@ -26,6 +28,7 @@ class Views:
     gain:          (n,) amplitude factor
     snr_db:        (n,) of the noise; infinite where there is none
     noise, offset: (n,) which noise and from which sample
+    speed:         (n,) how fast it is played, 1 as recorded; voices grow higher with it
     """
 
     clip: np.ndarray
@@ -36,6 +39,7 @@ class Views:
     snr_db: np.ndarray
     noise: np.ndarray
     offset: np.ndarray
+    speed: np.ndarray
     sample_rate: int
     seed: int
 
@@ -60,7 +64,7 @@ def draw_views(clips: int, augment: Augment, sample_rate: int, seed: int) -> Vie
     varied = np.arange(n) >= clips
     mixed = varied & (rng.random(n) < augment.mix_share)
     noisy = varied & (rng.random(n) < augment.noise_share)
-    widest = round(augment.shift_s * sample_rate)
+    widest, fastest = round(augment.shift_s * sample_rate), np.log1p(augment.speed)
     return Views(
         clip=np.arange(n) % clips,
         partner=rng.integers(0, clips, n),
@@ -70,6 +74,7 @@ def draw_views(clips: int, augment: Augment, sample_rate: int, seed: int) -> Vie
         snr_db=np.where(noisy, rng.uniform(*augment.noise_snr_db, n), np.inf),
         noise=rng.integers(0, NOISES, n),
         offset=rng.integers(0, (NOISE_S - 10) * sample_rate, n),
+        speed=np.where(varied, np.exp(rng.uniform(-fastest, fastest, n)), 1.0),
         sample_rate=sample_rate,
         seed=seed,
     )
@@ -104,6 +109,8 @@ def render(waves: np.ndarray, views: Views, rows: np.ndarray, background: np.nda
         if views.share[row] < 1:
             other = _moved(waves[views.partner[row]], views.shift[row, 1])
             sound = views.share[row] * sound + (1 - views.share[row]) * other
+        if views.speed[row] != 1:
+            sound = _played(sound, views.speed[row])
         if np.isfinite(views.snr_db[row]):
             level = np.sqrt(np.mean(sound**2)) * 10 ** (-views.snr_db[row] / 20)
             start = views.offset[row]
@@ -111,6 +118,11 @@ def render(waves: np.ndarray, views: Views, rows: np.ndarray, background: np.nda
         is_varied = row >= len(waves)
         sounds[place] = np.clip(views.gain[row] * sound, -1, 1) if is_varied else sound
     return sounds
+
+
+def _played(wave: np.ndarray, speed: float) -> np.ndarray:
+    """Return a sound at another speed, cut or padded at both ends to its length (Ko et al. 2015, Interspeech, section 2)."""
+    return fit(soxr.resample(wave, speed, 1.0, quality="HQ").astype(np.float32), len(wave), "centre")
 
 
 def _span(noise: np.ndarray, start: int, length: int) -> np.ndarray:

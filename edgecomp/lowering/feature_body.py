@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp.errors import BundleError
+from edgecomp.lowering.analysis import analysis_of
 from edgecomp.lowering.flatbuffer import TfliteGraph
 from edgecomp.lowering.tflite import front_end_tables
 from edgecomp.lowering.tflite_file import TfliteFile, foreign
@@ -72,7 +73,8 @@ def cut_bundle(folder: Path, facts: Mapping[str, Any]) -> FeatureBody:
     """Cut the body out of a bundle's TFLite file; the front end's settings come from the trail.
 
     facts:  bundle.json
-    raises: BundleError where there is no int8 TFLite file, or its trail does not say how its front end was built
+    raises: BundleError where there is no int8 TFLite file, it takes a source of another rate, or its trail does not say how its
+            front end was built
     """
     model = facts["models"].get("tflite")
     if model is None:
@@ -83,7 +85,15 @@ def cut_bundle(folder: Path, facts: Mapping[str, Any]) -> FeatureBody:
         )
     if model.get("numerics") != "int8":
         raise _float(f"{model.get('numerics')}", folder)
-    built = [step for step in facts["trail"].get("tflite", []) if step["name"] == "build"]
+    steps = facts["trail"].get("tflite", [])
+    built = [step for step in steps if step["name"] == "build"]
+    sources = [step["settings"].get("source_hz") for step in steps if step["name"] == "export"]
+    if sources and sources[-1] is not None:
+        raise BundleError(
+            f"this bundle's files take {sources[-1]} Hz and resample inside, and the front end in C does not",
+            where=folder,
+            fix="compile for a target without [source]; the firmware then records or resamples at the recipe's rate",
+        )
     try:
         front_end = FrontEnd(**built[0]["settings"]["front_end"])
     except (IndexError, KeyError, TypeError, ValueError) as why:
@@ -217,7 +227,7 @@ def _check_front_end(file: TfliteFile, front_end: FrontEnd) -> None:
         raise foreign(f"its features are {file.shape(FEATURES)}, its trail says {front_end.frames} × {front_end.mels}")
     if file.shape("waveform") != (1, front_end.samples):
         raise foreign(f"its waveform is {file.shape('waveform')}, its trail says {front_end.samples} samples")
-    for name, values in front_end_tables(front_end).items():
+    for name, values in front_end_tables(analysis_of(front_end)).items():
         if not np.array_equal(file.constant(name), values):
             raise foreign(f"its table {name!r} is not that of the front end in its trail")
     if "front/hops" in file.names:

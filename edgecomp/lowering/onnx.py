@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.students.front_end import FLOOR, FrontEnd, tables
+from edgecomp.lowering.analysis import Analysis, analysis_of
+from edgecomp.students.front_end import FLOOR, FrontEnd
 from edgecomp.students.layers import FEATURES, Layer, same_padding, shapes
 from edgecomp.students.quantisation import Scale, bias_in_int32, weights_in_int8
 from edgecomp.students.student import Frozen
@@ -40,28 +41,30 @@ class _Graph:
         return outputs
 
 
-def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+def lower(model: Frozen, metadata: Mapping[str, str], source_hz: int | None = None) -> bytes:
     """Return an ONNX file: waveform (1, samples) → probabilities (1, classes) and uncertainty (1, 1), all float32.
 
     With scales the body is int8 by quantise-dequantise pairs; the front end and the softmax are float always.
-    metadata: strings to keep in metadata_props
+    metadata:  strings to keep in metadata_props
+    source_hz: the waveform's sample rate; None for the student's own
     """
     graph, config = _Graph(), model.config
-    log_mel = _front_end(graph, "waveform", config.front_end)
+    analysis = analysis_of(config.front_end, source_hz)
+    log_mel = _front_end(graph, "waveform", analysis)
     scaled = graph.op("Mul", [log_mel, graph.constant("scale", (1 / model.std)[None])], "scaled")
     normal = graph.op("Add", [scaled, graph.constant("shift", (-model.mean / model.std)[None])], "normal")
     image = graph.constant("image", np.array([1, 1, config.front_end.frames, config.front_end.mels]))
     logits = _body(graph, graph.op("Reshape", [normal, image], FEATURES), model)
     _ending(graph, logits, model)
     outputs = {"probabilities": (1, len(config.labels)), "uncertainty": (1, 1)}
-    return _file(graph, config.front_end.samples, outputs, metadata)
+    return _file(graph, analysis.samples, outputs, metadata)
 
 
-def lower_front_end(front_end: FrontEnd) -> bytes:
+def lower_front_end(front_end: FrontEnd, source_hz: int | None = None) -> bytes:
     """Return an ONNX file of the front end alone: waveform (1, samples) → log_mel (frames, mels), not normalised."""
-    graph = _Graph()
-    graph.op("Identity", [_front_end(graph, "waveform", front_end)], "log_mel")
-    return _file(graph, front_end.samples, {"log_mel": (front_end.frames, front_end.mels)}, {})
+    graph, analysis = _Graph(), analysis_of(front_end, source_hz)
+    graph.op("Identity", [_front_end(graph, "waveform", analysis)], "log_mel")
+    return _file(graph, analysis.samples, {"log_mel": (front_end.frames, front_end.mels)}, {})
 
 
 def _file(graph: _Graph, samples: int, outputs: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> bytes:
@@ -82,49 +85,48 @@ def _file(graph: _Graph, samples: int, outputs: Mapping[str, tuple[int, ...]], m
     return made.SerializeToString(deterministic=True)
 
 
-def _front_end(graph: _Graph, waveform: str, front_end: FrontEnd) -> str:
+def _front_end(graph: _Graph, waveform: str, analysis: Analysis) -> str:
     """Lower the front end, frames in columns: so every product reads and writes whole rows, and reshapes cost nothing.
 
     The mel table is stored in float16 and widened once, when the model is loaded.
     """
     from onnx import TensorProto
 
-    table = tables(front_end)
-    residues, half, _ = table.mel.shape
-    framed, columns = _frames_in_columns(graph, waveform, front_end)
-    by_sample = _reshape(graph, framed, "by_sample", (front_end.window // residues, residues, columns))
+    table, residues, half, kept = analysis.tables, analysis.residues, analysis.half, analysis.kept
+    framed, columns = _frames_in_columns(graph, waveform, analysis)
+    by_sample = _reshape(graph, framed, "by_sample", (analysis.window // residues, residues, columns))
     # ONNX Runtime reads the residues in place: it fuses this transpose into the product
     by_residue = graph.op("Transpose", [by_sample], "by_residue", perm=[1, 0, 2])
     first = graph.op("MatMul", [graph.constant("first_table", table.first), by_residue], "first")
     parts = _reshape(graph, first, "first_parts", (2 * residues, half * columns))
     second = graph.op("MatMul", [graph.constant("second_table", table.second), parts], "second")
     squares = graph.op("Mul", [second, second], "squares")
-    both = graph.constant("halves", np.array([residues, residues]))
+    both = graph.constant("halves", np.array([kept, kept]))
     real, imaginary = graph.ops("Split", [squares, both], ["real_squared", "imaginary_squared"], axis=0)
     power = graph.op("Add", [real, imaginary], "power")
-    bins = _reshape(graph, power, "bins", (residues * half, columns))
-    stored = graph.constant("mel_f16", table.mel.reshape(residues * half, -1).astype(np.float16))
+    bins = _reshape(graph, power, "bins", (kept * half, columns))
+    stored = graph.constant("mel_f16", table.mel.reshape(kept * half, -1).astype(np.float16))
     mel_table = graph.op("Cast", [stored], "mel_table", to=TensorProto.FLOAT)
     mel = graph.op("Gemm", [bins, mel_table, graph.constant("floor", np.float32([FLOOR]))], "mel", transA=1)
-    if columns > front_end.frames:
-        mel = _slice(graph, mel, "mel_frames", 0, front_end.frames)
+    if columns > analysis.frames:
+        mel = _slice(graph, mel, "mel_frames", 0, analysis.frames)
     return graph.op("Log", [mel], "log")
 
 
-def _frames_in_columns(graph: _Graph, waveform: str, front_end: FrontEnd) -> tuple[str, int]:
+def _frames_in_columns(graph: _Graph, waveform: str, analysis: Analysis) -> tuple[str, int]:
     """Return every frame as a column, (window × columns,), and the number of columns, of which the last few are no frames.
 
     Hops are laid out as columns first. A frame's next hop is then the same rows one column on: the same numbers, read
     from one place later. So frames are made by copying long runs, and the columns at the end hold what is left over.
     """
-    window, hop = front_end.window, front_end.hop
+    window, hop = analysis.window, analysis.hop
     hops = -(-window // hop)
-    columns = front_end.frames - 1 + hops
+    columns = analysis.frames - 1 + hops
     samples = columns * hop
-    if samples < front_end.samples:
+    if samples < analysis.samples:
         waveform = _slice(graph, waveform, "used", 0, samples, axis=1)
-    elif samples > front_end.samples:
-        ends = graph.constant("padding", np.array([0, 0, 0, samples - front_end.samples]))
+    elif samples > analysis.samples:
+        ends = graph.constant("padding", np.array([0, 0, 0, samples - analysis.samples]))
         waveform = graph.op("Pad", [waveform, ends], "padded")
     in_columns = graph.op("Transpose", [_reshape(graph, waveform, "hops", (columns, hop))], "hops_turned", perm=[1, 0])
     flat = _reshape(graph, in_columns, "flat", (samples,))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgecomp import __version__
+from edgecomp.lowering.analysis import Analysis, analysis_of
 from edgecomp.lowering.flatbuffer import TfliteGraph
 from edgecomp.lowering.tflite_metadata import (
     LABELS_FILE,
@@ -16,7 +17,7 @@ from edgecomp.lowering.tflite_metadata import (
     with_associated_files,
 )
 from edgecomp.students.ending import Ending
-from edgecomp.students.front_end import FLOOR, FrontEnd, residues_of, tables
+from edgecomp.students.front_end import FLOOR, FrontEnd
 from edgecomp.students.layers import FEATURES, Layer, shapes
 from edgecomp.students.quantisation import bias_in_int32, weights_in_int8
 from edgecomp.students.student import Frozen
@@ -25,16 +26,18 @@ GROUPED_CONV_2D = 6
 """The operator version that a convolution in groups asks for (lite/tools/versioning/op_version.cc)."""
 
 
-def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+def lower(model: Frozen, metadata: Mapping[str, str], source_hz: int | None = None) -> bytes:
     """Return a TFLite file: waveform (1, samples) → probabilities (1, classes) and uncertainty (1, 1), all float32.
 
     With scales the body is int8; the front end and the softmax are float always.
-    metadata: strings to keep inside the file
+    metadata:  strings to keep inside the file
+    source_hz: the waveform's sample rate; None for the student's own
     """
     graph = TfliteGraph(f"edgecomp {model.config.family}")
-    waveform = graph.tensor("waveform", (1, model.config.front_end.samples))
     front_end = model.config.front_end
-    log_mel = _front_end(graph, waveform, front_end)
+    analysis = analysis_of(front_end, source_hz)
+    waveform = graph.tensor("waveform", (1, analysis.samples))
+    log_mel = _front_end(graph, waveform, analysis)
     scaled = _binary(graph, "MUL", "front/scaled", log_mel, graph.constant("front/scale", (1 / model.std)[None]))
     shift = graph.constant("front/shift", (-model.mean / model.std)[None])
     normal = _binary(graph, "ADD", "front/normal", scaled, shift)
@@ -47,8 +50,8 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
         "an audio classifier that edgecomp compiled; what it is and where it comes from stands under the entry edgecomp",
         version=__version__,
         labels=config.labels,
-        sample_rate=config.front_end.sample_rate,
-        samples=config.front_end.samples,
+        sample_rate=analysis.sample_rate,
+        samples=analysis.samples,
         more_outputs={"uncertainty": "0 where it is sure; above the bundle's threshold the teacher is to be asked"},
     )
     made = graph.to_bytes(
@@ -59,19 +62,19 @@ def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
     return with_associated_files(made, {LABELS_FILE: labels_file(config.labels)})
 
 
-def lower_front_end(front_end: FrontEnd) -> bytes:
+def lower_front_end(front_end: FrontEnd, source_hz: int | None = None) -> bytes:
     """Return a TFLite file of the front end alone: waveform (1, samples) → log_mel (frames, mels), not normalised."""
-    graph = TfliteGraph("edgecomp front end")
-    waveform = graph.tensor("waveform", (1, front_end.samples))
-    return graph.to_bytes({"waveform": waveform}, {"log_mel": _front_end(graph, waveform, front_end)}, {})
+    graph, analysis = TfliteGraph("edgecomp front end"), analysis_of(front_end, source_hz)
+    waveform = graph.tensor("waveform", (1, analysis.samples))
+    return graph.to_bytes({"waveform": waveform}, {"log_mel": _front_end(graph, waveform, analysis)}, {})
 
 
-def front_end_tables(front_end: FrontEnd) -> dict[str, np.ndarray]:
+def front_end_tables(analysis: Analysis) -> dict[str, np.ndarray]:
     """Return the tables that a file has of its front end, by the name of their tensor, as they are stored."""
-    table = tables(front_end)
+    table = analysis.tables
     residues, parts, run = table.first.shape
     real, imaginary = np.split(table.second, 2)
-    by_band = table.mel.transpose(2, 1, 0).reshape(front_end.mels, -1)
+    by_band = table.mel.transpose(2, 1, 0).reshape(analysis.mels, -1)
     return {
         "front/first_table": table.first.reshape(residues * parts, run, 1, 1),
         "front/real_table": real,
@@ -80,38 +83,39 @@ def front_end_tables(front_end: FrontEnd) -> dict[str, np.ndarray]:
     }
 
 
-def _front_end(graph, waveform, front_end: FrontEnd):
+def _front_end(graph, waveform, analysis: Analysis):
     """Lower the front end; the first factor is a convolution in groups, one for each residue, which does the framing too.
 
     The mel table is stored in float16 and widened once, when the model is loaded.
     """
-    stored = {name: graph.constant(name, values) for name, values in front_end_tables(front_end).items()}
-    frames, residues = front_end.frames, residues_of(front_end)
-    half = front_end.window // residues // 2 + 1
-    parts = _first_factor(graph, waveform, front_end, stored["front/first_table"])
+    stored = {name: graph.constant(name, values) for name, values in front_end_tables(analysis).items()}
+    frames, residues, half = analysis.frames, analysis.residues, analysis.half
+    parts = _first_factor(graph, waveform, analysis, stored["front/first_table"])
     turned = _transpose(graph, _reshape(graph, parts, "front/first_parts", (frames, 2 * residues, half)), (0, 2, 1))
     rows = _reshape(graph, turned, "front/parts", (frames * half, 2 * residues))
     squares = []
     for name in ("front/real", "front/imaginary"):
         part = _dense(graph, name, rows, stored[f"{name}_table"])
         squares.append(_binary(graph, "MUL", f"{name}_squared", part, part))
-    power = _reshape(graph, _binary(graph, "ADD", "front/power", *squares), "front/bins", (frames, half * residues))
+    power = _reshape(
+        graph, _binary(graph, "ADD", "front/power", *squares), "front/bins", (frames, half * analysis.kept)
+    )
     by_band = stored["front/mel_f16"]
     wide = graph.op("DEQUANTIZE", [by_band], graph.tensor("front/mel_table", by_band.shape), "DequantizeOptions")
-    floor = graph.constant("front/floor", np.full(front_end.mels, FLOOR, np.float32))
+    floor = graph.constant("front/floor", np.full(analysis.mels, FLOOR, np.float32))
     mel = _dense(graph, "front/mel", power, wide, floor)
     return graph.op("LOG", [mel], graph.tensor("front/log", mel.shape))
 
 
-def _first_factor(graph, waveform, front_end: FrontEnd, filters):
+def _first_factor(graph, waveform, analysis: Analysis, filters):
     """Return each frame's first factor, (1, frames, 1, residues × 2 × half)."""
     from ai_edge_litert import schema_py_generated as schema
 
-    residues, channels = residues_of(front_end), filters.shape[0]
-    step, samples = front_end.hop, front_end.samples
+    residues, channels = analysis.residues, filters.shape[0]
+    step, samples = analysis.hop, analysis.samples
     if step % residues:  # frames do not begin at one residue: they are cut out, and laid end to end
-        waveform, step = _cut_frames(graph, waveform, front_end), front_end.window
-        samples = front_end.frames * front_end.window
+        waveform, step = _cut_frames(graph, waveform, analysis), analysis.window
+        samples = analysis.frames * analysis.window
     elif samples % residues:
         samples -= samples % residues
         waveform = _slice(graph, waveform, "front/used", (0, 0), (1, samples))
@@ -120,7 +124,7 @@ def _first_factor(graph, waveform, front_end: FrontEnd, filters):
     return graph.op(
         "CONV_2D",
         [image, filters, bias],
-        graph.tensor("front/first", (1, front_end.frames, 1, channels)),
+        graph.tensor("front/first", (1, analysis.frames, 1, channels)),
         "Conv2DOptions",
         version=GROUPED_CONV_2D,
         padding=schema.Padding.VALID,
@@ -131,12 +135,12 @@ def _first_factor(graph, waveform, front_end: FrontEnd, filters):
     )
 
 
-def _cut_frames(graph, waveform, front_end: FrontEnd):
+def _cut_frames(graph, waveform, analysis: Analysis):
     """Return the frames as rows, (frames, window)."""
-    frames, window, hop = front_end.frames, front_end.window, front_end.hop
+    frames, window, hop = analysis.frames, analysis.window, analysis.hop
     hops = -(-window // hop)
     rows = frames - 1 + hops
-    missing = rows * hop - front_end.samples
+    missing = rows * hop - analysis.samples
     if missing > 0:
         ends = graph.constant("front/padding", np.array([[0, 0], [0, missing]], np.int32))
         padded = graph.tensor("front/padded", (1, rows * hop))

@@ -107,6 +107,8 @@ def _what(report: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
     if told:
         seconds = told["samples"] / told["sample_rate"]
         takes = f"It takes {seconds:g} s of sound ({told['samples']} samples, {told['sample_rate']} Hz, mono)"
+        if told.get("resampled_inside_to"):
+            takes += f", resamples it inside to the {told['resampled_inside_to']} Hz that it learnt at,"
     lines.append(
         f"{takes} and gives a probability for each of {len(report['labels'])} labels: "
         f"{escaped(', '.join(report['labels']))}. {_decision(report, facts)}"

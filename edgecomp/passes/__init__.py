@@ -81,7 +81,6 @@ class Learning:
     epochs: int = 60
     label_weight: float = 0.1
     temperature: float = 2.0
-    moments: float = 0.0
     batch: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 2e-3
@@ -91,7 +90,7 @@ class Learning:
     @property
     def objective(self) -> Objective:
         """Return what the student is pulled towards."""
-        return Objective(self.label_weight, self.temperature, self.moments)
+        return Objective(self.label_weight, self.temperature)
 
     @property
     def schedule(self) -> Schedule:

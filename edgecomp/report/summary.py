@@ -157,6 +157,7 @@ def origin(report: dict[str, Any]) -> list[tuple[str, str]]:
             f"{say.plain(student.get('body_macs'))} multiply-accumulates a clip after the front end"
             + (f" and {say.plain(student['front_end_macs'])} in it" if student.get("front_end_macs") else ""),
         ),
+        *_heard_at(student),
         (
             "Compiled for",
             f"{target['name']}: {target.get('summary', '')}; {target.get('soc', '')}, "
@@ -165,6 +166,16 @@ def origin(report: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Made by", f"edgecomp {report.get('edgecomp', '')}, {report.get('created', '')}"),
     ]
+
+
+def _heard_at(student: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say at which rate the files hear, where that is not the rate that the student learnt at."""
+    source, own = student.get("source_hz"), (student.get("front_end") or {}).get("sample_rate")
+    if source is None:
+        return []
+    told = f"{source:,} Hz, resampled inside the file; it learnt at {own:,} Hz"
+    how = "Files and torch (its front end computed the plain way) were asked about the clips at that rate, the teacher at its own"
+    return [("Hears at", f"{told}. {how}")]
 
 
 def opening(report: dict[str, Any]) -> str:

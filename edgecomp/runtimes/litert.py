@@ -19,11 +19,11 @@ FORM = "tflite"
 SUFFIX = ".tflite"
 
 
-def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+def lower(model: Frozen, metadata: Mapping[str, str], source_hz: int | None = None) -> bytes:
     """Return a TFLite file; see lowering/tflite.py."""
     from edgecomp.lowering import tflite
 
-    return tflite.lower(model, metadata)
+    return tflite.lower(model, metadata, source_hz)
 
 
 def open_session(path: Path, threads: int = 1) -> Session:

@@ -19,11 +19,11 @@ FORM = "onnx"
 SUFFIX = ".onnx"
 
 
-def lower(model: Frozen, metadata: Mapping[str, str]) -> bytes:
+def lower(model: Frozen, metadata: Mapping[str, str], source_hz: int | None = None) -> bytes:
     """Return an ONNX file; see lowering/onnx.py."""
     from edgecomp.lowering import onnx
 
-    return onnx.lower(model, metadata)
+    return onnx.lower(model, metadata, source_hz)
 
 
 def open_session(path: Path, threads: int = 1) -> Session:

@@ -80,23 +80,12 @@ class Body(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return self._run(features, self.layers)
-
-    def steps(self, features: Tensor) -> Tensor:
-        """Return the logits of each step of time, (n, steps, classes); their mean over time is what forward returns.
-
-        Every family ends with the mean over time and frequency, and a dense layer.
-        """
-        last = self._run(features, self.layers[:-2])
-        return self.blocks[self.layers[-1].name](last.mean(3).transpose(1, 2))
-
-    def _run(self, features: Tensor, layers: tuple[Layer, ...]) -> Tensor:
         seen = {FEATURES: features.unsqueeze(1)}
-        for layer in layers:
+        for layer in self.layers:
             inputs = [seen[name] for name in layer.inputs]
             x = self.blocks[layer.name](inputs[0]) if layer.name in self.blocks else combine(layer, inputs)
             seen[layer.name] = torch.relu(x) if layer.relu else x
-        return seen[layers[-1].name]
+        return seen[self.layers[-1].name]
 
     def folded(self) -> dict[str, Weights]:
         """Return every layer's weights with batch normalisation folded in."""

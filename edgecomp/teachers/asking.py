@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,6 @@ from edgecomp.errors import TeacherError
 from edgecomp.progress import track
 from edgecomp.store import Store
 from edgecomp.teachers import Deployed
-
-if TYPE_CHECKING:
-    from edgecomp.data.manifest import Dataset
-    from edgecomp.teachers.moments import Moments
 
 Session = Callable[[np.ndarray], np.ndarray]
 """One clip or window (samples,) float32 → its answer (outputs,) float32."""
@@ -35,8 +30,7 @@ CHUNK = 128
 class FileTeacher:
     """A teacher that answers by running a model file; the answers do not depend on what is asked beside them.
 
-    open:        opens one more session on the file; sessions are not shared between threads
-    ask_moments: where a head was fitted: gives the answers to every window of a data set's training clips
+    open: opens one more session on the file; sessions are not shared between threads
     """
 
     name: str
@@ -47,7 +41,6 @@ class FileTeacher:
     format: str
     bytes: int
     open: Callable[[], Session]
-    ask_moments: Callable[[Dataset, Store], Moments] | None = None
 
     def probabilities(self, waveforms: np.ndarray) -> np.ndarray:
         """Return the classes' probabilities, (n, samples) float32 → (n, classes) float32; rows sum to 1.

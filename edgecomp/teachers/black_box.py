@@ -6,8 +6,6 @@ No kind of teacher itself: onnx and litert open their files, everything else is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +27,6 @@ from edgecomp.teachers.head import (
     scored,
     write_head,
 )
-from edgecomp.teachers.moments import asked_moments
 
 if TYPE_CHECKING:
     from edgecomp.data.manifest import Dataset
@@ -61,10 +58,8 @@ def black_box(
     window = _window(table.window_s, window, dataset, where)
     starts = window_starts(dataset.samples, window, _hop(table.hop_s, window, dataset, where))
 
-    def open_windows() -> Session:
+    def open_scores() -> Session:
         return _windowed(open_model(), starts, window)
-
-    open_scores = _then(open_windows, _averaged)
 
     digest = content_hash(path)
     key = text_hash("black box", digest, form, window, starts, dataset.labels, dataset.sample_rate, __version__)
@@ -83,10 +78,9 @@ def black_box(
         key = text_hash(
             key, head.weight.tobytes(), head.bias.tobytes(), head.mean.tobytes(), head.scale.tobytes(), head.form
         )
-        opened = scored(open_scores, head)
-        teacher = FileTeacher(name, dataset.labels, key, facts | said, path, form, size + head.bytes, opened)
-        ask_moments = partial(asked_moments, open_windows, head, starts=starts, window=window, key=key)
-        return replace(teacher, ask_moments=ask_moments)
+        return FileTeacher(
+            name, dataset.labels, key, facts | said, path, form, size + head.bytes, scored(open_scores, head)
+        )
     answers = _answer_kind(open_scores, dataset, store, path)
     if answers == "logits":
         open_scores = _then(open_scores, softmax)
@@ -140,18 +134,15 @@ def fitted_head(
 
 
 def _windowed(session: Session, starts: tuple[int, ...], window: int) -> Session:
-    """Return a session over whole clips: the scores of each window, (windows, outputs)."""
+    """Return a session over whole clips: each window's scores, averaged."""
 
     def answer(clip: np.ndarray) -> np.ndarray:
         if len(clip) < window:
             clip = np.pad(clip, (0, window - len(clip)))
-        return np.stack([session(clip[start : start + window]) for start in starts])
+        total = sum(session(clip[start : start + window]).astype(np.float64) for start in starts)
+        return (total / len(starts)).astype(np.float32)
 
     return answer
-
-
-def _averaged(scores: np.ndarray) -> np.ndarray:
-    return scores.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _then(open_session: Callable[[], Session], after: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Session]:

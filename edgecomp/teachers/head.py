@@ -100,11 +100,6 @@ def fit_head(
     return min(heads, key=lambda head: cross_entropy(head.logits(validation), validation_targets))
 
 
-def fit_one(scores: np.ndarray, targets: np.ndarray, classes: int, form: Form, strength: float) -> Head:
-    """Fit one head of a known form and strength to scores (n, outputs)."""
-    return _path(formed(scores, form), targets, classes, form, (strength,))[0]
-
-
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean loss of a clip in nats."""
     logits = logits.astype(np.float64)
@@ -134,16 +129,14 @@ def read_head(file: Path) -> Head:
         return Head(**{name: kept.get_tensor(name) for name in ("weight", "bias", "mean", "scale")}, **facts)
 
 
-def _path(
-    features: np.ndarray, targets: np.ndarray, classes: int, form: Form, strengths: tuple[float, ...] = STRENGTHS
-) -> list[Head]:
+def _path(features: np.ndarray, targets: np.ndarray, classes: int, form: Form) -> list[Head]:
     """Fit one head for each strength, each from where the stronger one ended."""
     mean = features.mean(axis=0)
     scale = max(float(np.sqrt(features.var(axis=0).mean())), 1e-6)  # outputs that never move are divided by something
     standard = ((features - mean) / scale).astype(np.float64)
     weight, bias = np.zeros((features.shape[1], classes)), np.zeros(classes)
     heads = []
-    for strength in sorted(strengths, reverse=True):
+    for strength in sorted(STRENGTHS, reverse=True):
         weight, bias = logistic_regression(standard, targets, strength, weight, bias)
         heads.append(
             Head(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,6 @@ from edgecomp.store import Store
 from edgecomp.teachers.asking import EXPORT, FileTeacher, Session, export_onnx, open_onnx, softmax
 from edgecomp.teachers.black_box import fitted_head
 from edgecomp.teachers.head import scored
-from edgecomp.teachers.moments import asked_moments
 
 if TYPE_CHECKING:
     from edgecomp.data.manifest import Dataset
@@ -89,9 +86,9 @@ def load(recipe: Recipe, dataset: Dataset, store: Store) -> FileTeacher:
             head.form,
             *(a.tobytes() for a in (head.weight, head.bias, head.mean, head.scale)),
         )
-        opened, size = scored(open_scores, head), size + head.bytes
-        teacher = FileTeacher(name, dataset.labels, fingerprint, facts | said, path, "onnx", size, opened)
-        return replace(teacher, ask_moments=partial(asked_moments, _whole(open_scores), head, key=fingerprint))
+        return FileTeacher(
+            name, dataset.labels, fingerprint, facts | said, path, "onnx", size + head.bytes, scored(open_scores, head)
+        )
     fingerprint = text_hash(key, dataset.sample_rate, dataset.labels, order)
     return FileTeacher(name, dataset.labels, fingerprint, facts, path, "onnx", size, _chosen(open_scores, order))
 
@@ -179,16 +176,6 @@ def _order(known: list[str], labels: tuple[str, ...], where: str) -> list[int]:
                 fix=f"set head = true to fit a head, or use its labels: {nearest(label, known)}",
             )
     return [places[label.casefold()] for label in labels]
-
-
-def _whole(open_scores: Callable[[], Session]) -> Callable[[], Session]:
-    """Return sessions whose only window is the clip."""
-
-    def opened() -> Session:
-        session = open_scores()
-        return lambda clip: session(clip)[None]
-
-    return opened
 
 
 def _chosen(open_scores: Callable[[], Session], order: list[int]) -> Callable[[], Session]:
