@@ -46,7 +46,7 @@ def _loaded(*words: object) -> tuple[list[str], str]:
 
 def test_the_commands_are_these():
     made = ["check", "compile", "init", "plan", "targets", "train"]
-    used = ["audit", "bench", "devices", "embed", "report", "run", "serve-demo", "show", "verify"]
+    used = ["audit", "bench", "devices", "embed", "parity", "report", "run", "serve-demo", "show", "verify"]
     assert sorted(made + used) == COMMANDS
 
 

@@ -70,7 +70,7 @@ def targets(as_json: AsJson = False) -> None:
     """
     from edgecomp.shipped import shipped
 
-    rows = [target_named(file.stem) for file in sorted(shipped("targets").glob("*.toml"))]
+    rows = [target_named(name) for name in sorted(file.stem for file in shipped("targets").glob("*.toml"))]
     if as_json:
         for target in rows:
             typer.echo(json.dumps(target.model_dump(mode="json")))

@@ -45,9 +45,9 @@ def parity(
     \b
     edgecomp parity build/bundles/keywords-redmi-7a
     edgecomp parity build/bundles/keywords-redmi-7a --on browser --on adb
-    edgecomp report build/results.jsonl --out field-report.html
+    edgecomp parity build/bundles/keywords-redmi-7a --clips 100 --on x86:haswell
 
-    What cannot be reached is skipped with its reason. Nothing is timed.
+    What cannot be reached is skipped with its reason. Nothing is timed. `edgecomp report build/results.jsonl` makes a page of it.
     """
     from edgecomp.bench import PLACES, matrix
     from edgecomp.bundle import read_bundle
