@@ -15,6 +15,7 @@ from benchmarks.litert_profiler import Profiled
 from edgecomp.portable import machine
 from tests.small_students import lively_student
 
+pytestmark = pytest.mark.system  # one after the other: they watch clocks
 RUNS = 300
 TURN = 10
 """Runs in a row where two copies of a file are timed in turn; the first finds the other's data in the caches."""
