@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from edgecomp.tables import OF_WORDS, Table
 
 UNSTATED = "und"
 """The language of a text that was given without one: BCP 47's word for undetermined."""
@@ -17,8 +19,6 @@ MOST_LETTERS = 500
 """Of one text. It has to be read on a small screen, by somebody who waits."""
 BELONGS = {"yes-no": (), "choice": ("options",), "number": ("unit", "min", "max", "decimals")}
 """Which keys a kind of question has beside those that all of them have."""
-OF_WORDS = "words"
-"""The type of a fault in what a text says, and not in the keys of a table."""
 
 
 def _words(given: Any) -> Any:
@@ -41,18 +41,14 @@ def _words(given: Any) -> Any:
 Words = Annotated[dict[str, str], BeforeValidator(_words)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Option(_Table):
+class Option(Table):
     """One answer of a choice."""
 
     id: str = Field(pattern=ID)
     text: Words
 
 
-class Question(_Table):
+class Question(Table):
     """One question.
 
     id:       its name in every record: a to z, 0 to 9 and _
@@ -107,13 +103,13 @@ class Question(_Table):
             yield f"option {option.id!r}", option.text
 
 
-class Form(_Table):
+class Form(Table):
     """The questions in their order; none, and an app asks nothing.
 
     There is no question with a free text, since people write names into those.
     """
 
-    questions: list[Question] = []
+    questions: list[Question] = Field([])
 
     @field_validator("questions")
     @classmethod

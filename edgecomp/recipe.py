@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edgecomp.errors import EdgecompError, InputError, RecipeError, nearest
-from edgecomp.form import OF_WORDS, Form
+from edgecomp.errors import RecipeError
+from edgecomp.form import Form
+from edgecomp.tables import Table, checked, read_toml
 
 PASS_TABLES = ("distil", "prune", "finetune", "quantise", "verify")
-
-
-class Table(BaseModel):
-    """One TOML table: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Split(Table):
@@ -29,9 +23,9 @@ class Split(Table):
     """
 
     column: str | None = None
-    train: list[str] = ["train"]
-    validation: list[str] = ["validation", "val", "valid", "dev"]
-    test: list[str] = ["test"]
+    train: list[str] = Field(["train"])
+    validation: list[str] = Field(["validation", "val", "valid", "dev"])
+    test: list[str] = Field(["test"])
     fractions: list[float] = Field([0.7, 0.15, 0.15], min_length=3, max_length=3)
     validation_from_train: float = Field(0.0, ge=0, lt=0.5)
     """Share of the training subjects to hold out where the column names no validation clips."""
@@ -83,8 +77,8 @@ class Data(Table):
     labels: list[str] | None = None
     positive: str | None = None
     subject: str | None = None
-    groups: list[str] = []
-    bins: dict[str, list[float]] = {}
+    groups: list[str] = Field([])
+    bins: dict[str, list[float]] = Field({})
     sample_rate: int = Field(16_000, ge=4_000, le=48_000)
     seconds: float = Field(1.0, gt=0.1, le=30)
     fit: Literal["loudest", "centre", "start"] = "loudest"
@@ -218,11 +212,11 @@ class Recipe(Table):
     deferral: Deferral = Deferral()
     form: Form = Form()
     report: ReportTable = ReportTable()
-    distil: dict[str, Any] = {}
-    prune: dict[str, Any] = {}
-    finetune: dict[str, Any] = {}
-    quantise: dict[str, Any] = {}
-    verify: dict[str, Any] = {}
+    distil: dict[str, Any] = Field({})
+    prune: dict[str, Any] = Field({})
+    finetune: dict[str, Any] = Field({})
+    quantise: dict[str, Any] = Field({})
+    verify: dict[str, Any] = Field({})
     file: Path = Field(Path("recipe.toml"), exclude=True)
 
     @property
@@ -242,82 +236,3 @@ def read_recipe(path: Path) -> Recipe:
     """
     file = path / "recipe.toml" if path.is_dir() else path
     return checked(Recipe, read_toml(file, RecipeError), file, RecipeError)
-
-
-def read_toml(file: Path, error: type[InputError]) -> dict[str, Any]:
-    """Read one TOML file, turning what can go wrong into one message."""
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise error(f"there is no {file.name}", where=file, fix="check the path") from None
-    except UnicodeDecodeError as why:
-        raise error(
-            f"not UTF-8 text: byte {why.start} is {why.object[why.start]:#04x}",
-            where=file,
-            fix="save the file as UTF-8",
-        ) from None
-    except tomllib.TOMLDecodeError as why:
-        raise error(f"not valid TOML: {why}", where=file, fix="mend that line; texts need quotes") from None
-    except OSError as why:
-        raise error(f"cannot read: {why.strerror}", where=file, fix="check the path and its permissions") from None
-
-
-def checked(kind: type[BaseModel], raw: dict[str, Any], file: Path, error: type[EdgecompError]) -> Any:
-    """Build a table out of a file's raw TOML, with the first fault as one message of what, where and fix."""
-    if "file" in raw:  # where the table came from is ours to say
-        raise error("unknown key 'file'", where=f"{file} [top level] file", fix=nearest("file", _keys(kind)))
-    try:
-        return kind.model_validate(raw | {"file": file.resolve()})
-    except ValidationError as faults:
-        # an unknown key first: a key that seems to be missing is often the one that was misspelt
-        fault = min(faults.errors(), key=lambda f: f["type"] != "extra_forbidden")
-    keys = [str(k) for k in fault["loc"]]
-    where = f"{file} [{'.'.join(keys[:-1]) or 'top level'}] {keys[-1] if keys else ''}".rstrip()
-    if fault["type"] == "extra_forbidden":
-        raise error(f"unknown key {keys[-1]!r}", where=where, fix=nearest(keys[-1], _keys(_table_at(kind, keys[:-1]))))
-    if fault["type"] == "missing":
-        known = ", ".join(_keys(_table_at(kind, keys[:-1])))
-        raise error(f"missing key {keys[-1]!r}", where=where, fix=f"add it; keys of this table are {known}")
-    if isinstance(fault["input"], dict) and fault["type"] != OF_WORDS:  # a rule about a whole table
-        raise error(
-            f"[{'.'.join(keys)}] {_wanted(fault)}",
-            where=f"{file} [{'.'.join(keys)}]",
-            fix=f"keys of this table are {', '.join(_keys(_table_at(kind, keys)))}",
-        )
-    raise error(f"{'.'.join(keys)} is {fault['input']!r}", where=where, fix=_wanted(fault))
-
-
-def _wanted(fault: Any) -> str:
-    """Say in plain words which values a key takes."""
-    if fault["type"] == "literal_error":
-        allowed = [part.strip().strip("'") for part in fault["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return nearest(str(fault["input"]), allowed)
-    plain = {
-        "string_type": "give a text in quotes",
-        "int_type": "give a whole number",
-        "float_type": "give a number",
-        "bool_type": "give true or false",
-        "list_type": "give a list in [ ]",
-        "dict_type": "give a table",
-        "model_type": "give a table",
-        "string_pattern_mismatch": "use a to z, 0 to 9, _ and - only",
-    }
-    said = fault["msg"].removeprefix("Value error, ").replace("Input should be", "give a value").replace("valid ", "")
-    return plain.get(fault["type"], said[:1].lower() + said[1:])
-
-
-def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel]:
-    """Return the table that a key path leads to, through lists of tables too."""
-    for key in keys:
-        found = [kind.model_fields[key].annotation] if key in kind.model_fields else []
-        while found:
-            inner = found.pop()
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                kind = inner
-                break
-            found += get_args(inner)
-    return kind
-
-
-def _keys(kind: type[BaseModel]) -> list[str]:
-    return [name for name in kind.model_fields if name != "file"]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgecomp.errors import TargetError, nearest
-from edgecomp.recipe import Table, checked, read_toml
+from edgecomp.tables import Table, checked, read_toml
 
 
 class Cluster(Table):

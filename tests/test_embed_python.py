@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
 import signal
@@ -389,6 +390,26 @@ def test_facts_that_were_tampered_with_are_the_typed_error_or_facts(package, dat
         assert isinstance(facts.read_facts(json.dumps(told).encode()), facts.Facts)
     except package.ModelError as why:
         assert str(why)
+
+
+@pytest.mark.parametrize(
+    ("flags", "machine", "expected"),
+    [
+        ({"sse4_2", "avx2"}, "x86_64", True),
+        ({"avx2", "avx_vnni"}, "AMD64", False),
+        ({"avx2", "avx512_vnni"}, "x86_64", False),
+        ({"sse4_2"}, "x86_64", False),
+        (set(), "x86_64", True),
+        ({"asimd"}, "aarch64", False),
+    ],
+)
+def test_kernels_that_saturate_are_avoided_where_there_are_such(package, flags, machine, expected):
+    assert part(package, "runtime").saturates(flags, machine) is expected
+
+
+def test_linux_is_asked_for_its_instruction_sets(package):
+    if Path("/proc/cpuinfo").exists() and platform.machine() == "x86_64":
+        assert "sse2" in part(package, "runtime").cpu_flags()
 
 
 @given(held=st.binary(max_size=50))

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "edgecomp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     {"errors", "progress", "shipped", "threads"},
-    {"portable", "form"},
+    {"portable", "tables"},
+    {"form"},
     {"recipe", "artifact", "metrics", "schedule"},
     {"code", "spread"},
     {"target"},
