@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecomp.cli.app import app
-from edgecomp.cli.options import AsJson, BuildFolder, new_table, say, show_table
+from edgecomp.cli.options import AsJson, BuildFolder, ResultsFile, new_table, say, show_table
 from edgecomp.errors import DeviceError, InputError, nearest
 
 HELP = """List the places where a bundle can be run, make one ready, or ask one what it is.
@@ -102,9 +102,7 @@ def serve(
     wait: Waiting = 300.0,
     seconds: Annotated[float, typer.Option(min=0, help="Least time of each file.")] = 10.0,
     build: BuildFolder = Path("build"),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Lines are appended here; BUILD/results.jsonl by default.")
-    ] = None,
+    results: ResultsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a page that measures bundles in whichever browser opens it, such as a phone's; results come back here.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecomp.cli.app import app
-from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, new_table, open_store, recipe_named, say
+from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, ResultsFile, new_table, open_store, recipe_named, say
 from edgecomp.cli.told import Told
 from edgecomp.errors import DeviceError, EdgecompError, GateError, InputError, nearest
 
@@ -61,9 +61,7 @@ def bench(
         str | None, typer.Option("--recipe", help="With --test: the bundle's recipe; by default the one of its name.")
     ] = None,
     build: BuildFolder = Path("build"),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Lines are appended here; BUILD/results.jsonl by default.")
-    ] = None,
+    results: ResultsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure bundles on devices: latency, start, memory, energy, and whether they answer there as they should.

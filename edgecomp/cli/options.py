@@ -37,6 +37,9 @@ Sets = Annotated[
         "--set", metavar="PASS.FIELD=VALUE", help="One setting of a pass, such as prune.keep=0.5. May be repeated."
     ),
 ]
+ResultsFile = Annotated[
+    Path | None, typer.Option("--results", help="Lines are appended here; BUILD/results.jsonl by default.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 

@@ -11,7 +11,7 @@ import typer
 
 from edgecomp.cli.app import app
 from edgecomp.cli.measuring import Bundles, Split, check_devices
-from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, new_table, say, show_table
+from edgecomp.cli.options import AsJson, BuildFolder, DataFolder, ResultsFile, new_table, say, show_table
 from edgecomp.cli.told import PARITY
 from edgecomp.errors import GateError
 
@@ -35,9 +35,7 @@ def parity(
         str | None, typer.Option("--recipe", help="The bundles' recipe; by default the one of their name.")
     ] = None,
     build: BuildFolder = Path("build"),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Lines are appended here; BUILD/results.jsonl by default.")
-    ] = None,
+    results: ResultsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer the whole test split on every place that can be reached, and hold it to the float student and to this host.
