@@ -6,7 +6,7 @@
 Of the training clips, a share has labels; the teacher can be asked about all of them. The labels' arm learns from the
 labelled clips alone, for as long as the teacher's arm takes to ask about every view and to train; the teacher's arm learns
 from the answers alone where labels are scarce, and as the recipe says where every clip has one. Both arms see the same
-seeded views, keep their best epoch by validation, and are judged once on the test split: by accuracy, and by log loss at a
+seeded views, keep their last epoch, and are judged once on the test split: by accuracy, and by log loss at a
 temperature fitted on validation. Time is CPU time of one thread, so that a busy machine favours neither; what both arms
 read and compute once (the views' log-mel frames) is no arm's time. Rows go to stdout as JSON lines; the last one is the
 difference with its 95 % interval (Student's t over seeds: each seed draws the labelled clips anew and trains both arms).
@@ -170,7 +170,6 @@ def _train(build_pass, learn, task, seed: int) -> tuple[dict, float]:
         "test_accuracy": float((logits["test"].argmax(1).numpy() == task.targets("test")).mean()),
         "test_log_loss": losses["test"](inverse),
         "validation_accuracy": model.trail[-1].facts["validation_accuracy"],
-        "best_epoch": model.trail[-1].facts["best_epoch"],
     }, seconds
 
 

@@ -2,15 +2,17 @@
 
     python benchmarks/planted_loss.py > benchmarks/results/planted-loss-keywords.jsonl
     python benchmarks/planted_loss.py --first 100 --noise 6 --removed 6 --unharmed 6   # other seeds, to try something on
+    python benchmarks/planted_loss.py --clips 80      # the same students, audited on four times as many clips
 
 On `keywords`, one accent is harmed, another one for each seed: by leaving it out of the distillation (removed), or by weight
 noise that is tuned to it (noise); see planted_students.py. The students are kept in the build folder, so the audit can be run
 on them again in seconds; those that are not there are made, a minute each on one idle core.
 
-The audit compares every student with the teacher on the test split, as a compile does. A row says which slice it put first
-below "all clips", which value of a group column it put first, with which verdict; for unharmed students, which slices it
-called lost, and which of those falsely: on other clips of the same voices their loss is within the margin. Students are float,
-from the distil pass at the recipe's schedule.
+The audit compares every student with the teacher on the test split, as a compile does; with --clips on as many new clips of
+each label and accent, spoken by the same test voices: what an audit can tell apart is a matter of how many clips it hears.
+A row says which slice it put first below "all clips", which value of a group column it put first, with which verdict; for
+unharmed students, which slices it called lost, and which of those falsely: on other clips of the same voices their loss is
+within the margin. Students are float, from the distil pass at the recipe's schedule.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ def main() -> None:
     ask.add_argument("--unharmed", type=int, default=20)
     ask.add_argument("--keep", type=float, default=KEEP, help="how strongly the noise spares the other accents")
     ask.add_argument("--epochs", type=int, default=None, help="as in the recipe")
+    ask.add_argument(
+        "--clips", type=int, help="new test clips of each label and accent; by default the test split, which has 20"
+    )
     ask.add_argument("--build", type=Path, default=Path("build"))
     given = ask.parse_args()
     rows = []
@@ -47,6 +52,7 @@ def main() -> None:
 def _rows(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     task, config, learn = plan_of(given.build)
     lesson, fresh = Lesson.of(task, config), None
+    heard = _spoken(task, given.clips, again=2) if given.clips else task
     epochs = given.epochs or learn.epochs
     for harm, count in (("removed", given.removed), ("noise", given.noise), ("none", given.unharmed)):
         for seed in range(given.first, given.first + count):
@@ -57,11 +63,12 @@ def _rows(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 return _answers(asked, folder, wanted, lambda: _student(folder, lesson, config, learn, wanted))
 
             row = {"harm": harm, "seed": seed, "epochs": epochs}
-            row |= _audited(_table(task, answers(task)), "" if harm == "none" else f"{COLUMN}: {lesson.accent(seed)}")
+            row |= {"clips": len(heard.dataset.of("test").clips)}
+            row |= _audited(_table(heard, answers(heard)), "" if harm == "none" else f"{COLUMN}: {lesson.accent(seed)}")
             if harm == "none":
                 row |= {"on_fresh_clips": {}, "falsely_lost": []}
             if harm == "none" and row["lost"]:
-                fresh = fresh or _fresh(task)
+                fresh = fresh or (_spoken(task, given.clips, again=3) if given.clips else _spoken(task))
                 again = {one.slice: one.difference.value for one in _table(fresh, answers(fresh)).rows}
                 row["on_fresh_clips"] = {name: again.get(name) for name in row["lost"]}
                 margin = task.recipe.gates.max_slice_loss
@@ -167,22 +174,27 @@ def _table(task: Any, probabilities: Any) -> Any:
     return slice_table(case, task.recipe.gates.max_slice_loss)
 
 
-def _fresh(task: Any) -> Any:
-    """Return the task with other test clips, of the same voices: where a loss that was found must be found again."""
+def _spoken(task: Any, count: int | None = None, again: int = 1) -> Any:
+    """Return the task with other test clips, of the same voices: where a loss that was found must be found again.
+
+    count: of each label and accent; None for as many as the test split has
+    """
     from edgecomp.artifact import content_hash, text_hash
     from edgecomp.code import load_code
     from edgecomp.data.rows import Clip
 
     file = task.recipe.folder / "data.py"
     data, seed = load_code(file), task.recipe.seed
-    plan = [clip for clip in data.plan_clips(seed, data.voices(), again=1) if clip.split == "test"]
+    count = count or data.CLIPS["test"]
+    plan = data.plan_clips(seed, data.voices(), {"test": count}, again)
 
     def speak(folder: Path) -> None:
         (folder / "audio").mkdir()
         for shard in range(data.SHARDS):
             data.write_clips(folder, plan, seed, shard)
 
-    folder = task.store.make("fresh-clips", text_hash(file.read_text(encoding="utf-8"), seed), speak)
+    key = text_hash(file.read_text(encoding="utf-8"), seed, count, again)
+    folder = task.store.make("fresh-clips", key, speak)
     clips = tuple(
         Clip(
             clip.path,

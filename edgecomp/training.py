@@ -24,9 +24,9 @@ GRADIENT_NORM = 5.0
 
 @dataclass(frozen=True)
 class Fitted:
-    """How the fit went; the student has the weights of the best epoch."""
+    """How the fit went; the student has the weights of the epoch that was kept, which is the last one without patience."""
 
-    best_epoch: int
+    kept_epoch: int
     epochs: int
     validation_accuracy: float
     validation_loss: float
@@ -50,7 +50,7 @@ def distillation_loss(logits: Tensor, labels: Tensor, answers: Tensor, objective
 
 
 def fit(student: Student, task: Task, objective: Objective, schedule: Schedule, *, seed: int, said: str) -> Fitted:
-    """Train a student's body in place and leave it at its best epoch by validation accuracy, then loss.
+    """Train a student's body in place: to the end of the schedule, or with patience to its best epoch by validation.
 
     The optimiser is AdamW under one cosine, after a warm-up of a twentieth. Repeats itself bit for bit under one
     seed on one machine; on one thread, because such small layers gain nothing from a second and lose much on a busy machine.
@@ -68,10 +68,11 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=schedule.weight_decay)
     steps = schedule.epochs * inputs.batches(schedule.batch)
     cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
-    best, kept, epoch = (-1.0, -math.inf), None, 0
-    best_epoch = 0
+    best, kept = (-1.0, -math.inf), None
+    epoch = kept_epoch = 0
     for epoch in track(range(1, schedule.epochs + 1), said):
         student.body.train()
+        loss = torch.zeros(())
         for features, labels, answers in inputs.epoch(epoch, schedule, rng):
             loss = distillation_loss(student.body(features), labels, answers, objective)
             optimiser.zero_grad()
@@ -79,11 +80,15 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
             optimiser.step()
             cosine.step()
+        if not math.isfinite(loss.item()):
+            break
+        if not schedule.patience and epoch < schedule.epochs:
+            continue  # the last epoch is kept: the best of many by a small split is the luckiest
         score = inputs.validate(student)
         if math.isfinite(score[1]) and score > best:  # an accuracy says nothing where the loss is not a number
-            best, best_epoch = score, epoch
+            best, kept_epoch = score, epoch
             kept = {name: value.clone() for name, value in student.body.state_dict().items()}
-        if schedule.patience and epoch - best_epoch >= schedule.patience:
+        if schedule.patience and epoch - kept_epoch >= schedule.patience:
             break
     if kept is None:
         raise EdgecompError(
@@ -93,7 +98,7 @@ def _fit(student: Student, task: Task, objective: Objective, schedule: Schedule,
         )
     student.body.load_state_dict(kept)
     student.eval()
-    return Fitted(best_epoch, epoch, best[0], -best[1])
+    return Fitted(kept_epoch, epoch, best[0], -best[1])
 
 
 @dataclass(frozen=True)

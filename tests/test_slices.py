@@ -9,6 +9,7 @@ import pytest
 
 from edgecomp import metrics
 from edgecomp.artifact import to_json
+from edgecomp.audit import slices as slices_module
 from edgecomp.audit.noninferiority import VERDICTS, holm
 from edgecomp.audit.slice_sets import Clips, Slice, slices_of
 from edgecomp.audit.slices import Answers, audit_slices, lost_slices
@@ -159,6 +160,26 @@ def test_the_worst_rows_come_first_and_all_clips_before_them():
         (row.kind in ("class × group", "subject"), row.difference.high) for row in rows[1:] if row.verdict == "lost"
     ]
     assert lost == sorted(lost) and rows[1].slice == "accent: scotland"
+
+
+def test_a_group_that_surely_lost_more_than_the_others_stands_among_the_lost_ones():
+    clips = some_clips()
+    some = audit_slices(some_answers(clips), slices_of(clips), shipped="float", margin=0.05).rows[1]
+
+    def row(name, kind, verdict, low, high):
+        beyond = metrics.Estimate((low + high) / 2, low, high, 100)
+        return replace(some, slice=name, kind=kind, verdict=verdict, beyond=beyond)
+
+    wanted = [
+        row("accent: left out", "group", "unclear", -0.08, -0.03),
+        row("noise: loud", "group", "lost", -0.03, -0.01),
+        row("label: go", "class", "lost", -0.09, -0.05),
+        row("label: no, accent: us", "class × group", "unclear", -0.2, -0.1),
+        row("accent: by chance", "group", "unclear", -0.05, 0.01),
+        row("accent: no worse than the margin", "group", "kept", -0.06, -0.04),
+    ]
+    mixed = [wanted[at] for at in (3, 5, 0, 4, 2, 1)]
+    assert sorted(mixed, key=slices_module._urgency) == wanted
 
 
 def test_holm_is_taken_over_all_rows_large_enough_to_be_judged():

@@ -108,7 +108,7 @@ def test_a_student_learns_the_tones_and_its_front_end_stays_as_it_was():
         ([(0.5, -1.0), (0.9, float("nan")), (0.4, -0.1)], 1),
     ],
 )
-def test_the_best_epoch_by_accuracy_then_loss_is_kept(monkeypatch, scores, best):
+def test_with_patience_the_best_epoch_by_accuracy_then_loss_is_kept(monkeypatch, scores, best):
     seen = []
 
     def validate(_inputs: _Inputs, student: Student) -> tuple[float, float]:
@@ -117,16 +117,29 @@ def test_the_best_epoch_by_accuracy_then_loss_is_kept(monkeypatch, scores, best)
 
     monkeypatch.setattr(_Inputs, "validate", validate)
     student = _student()
-    fitted = _fit(student)
+    fitted = _fit(student, schedule=replace(SCHEDULE, patience=3))
     assert fitted == Fitted(best, 3, scores[best - 1][0], -scores[best - 1][1])
     assert torch.equal(student.body.blocks["logits"].dense.weight, seen[best - 1])
+
+
+def test_without_patience_the_last_epoch_is_kept_and_no_other_is_looked_at(monkeypatch):
+    seen = []
+
+    def validate(_inputs: _Inputs, student: Student) -> tuple[float, float]:
+        seen.append(student.body.blocks["logits"].dense.weight.detach().clone())
+        return 0.4, -2.0
+
+    monkeypatch.setattr(_Inputs, "validate", validate)
+    student = _student()
+    assert _fit(student, schedule=replace(SCHEDULE, epochs=5)) == Fitted(5, 5, 0.4, 2.0)
+    assert len(seen) == 1 and torch.equal(student.body.blocks["logits"].dense.weight, seen[0])
 
 
 def test_patience_stops_epochs_after_the_best(monkeypatch):
     scores = iter([(0.5, -1.0), (0.6, -1.0)] + [(0.4, -1.0)] * 10)
     monkeypatch.setattr(_Inputs, "validate", lambda _inputs, _student: next(scores))
     fitted = _fit(_student(), schedule=replace(SCHEDULE, epochs=12, patience=3))
-    assert (fitted.best_epoch, fitted.epochs) == (2, 5)
+    assert (fitted.kept_epoch, fitted.epochs) == (2, 5)
 
 
 def test_the_score_that_is_returned_is_the_kept_students(monkeypatch):

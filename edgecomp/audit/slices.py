@@ -2,8 +2,9 @@
 
 One row for each slice and metric. A loss is tested exactly and corrected over all rows that are large enough to be judged
 (Holm, labels and groups weighing as much as all finer slices together); "not worse" is shown by a bound, not by a missing
-p-value. What was lost comes first: groups, which say whom, then labels, then their parts, then kinds of clips, which say
-nothing of whom; and among them the slice first that surely lost most beyond all other clips (see excess.py).
+p-value. What was lost comes first, and with it what surely lost more than all other clips (see excess.py) though its own
+verdict is unclear: groups, which say whom, then labels, then their parts, then kinds of clips, which say nothing of whom;
+and among them the slice first whose excess is the surest.
 """
 
 from __future__ import annotations
@@ -114,15 +115,19 @@ def _name(row: Row) -> str:
 def _urgency(row: Row) -> tuple:
     """Put what was lost first, and there the slice that surely lost most beyond the other clips.
 
+    A slice that surely lost more than the others stands among the lost ones even where too few clips say by how much: an
+    accent that was left out of the distillation loses about as much as the margin, and a condition that is hard for every
+    small student, such as noise, loses more, on more clips.
     By p-value a large slice would stand before a small one that lost more; by its own loss a slice that is hard for any
     student would stand before the one that this student was harmed on; and of many parts of a slice one has lost more than
     the whole by chance. Students of `keywords` are worse on one label, `unknown`, whoever speaks: that must be read, but it
     says nothing of whom.
     """
     beyond = row.beyond.high if row.beyond is not None else 0.0
+    stands_out = row.verdict == "unclear" and beyond < 0
     return (
         row.kind != "all",
-        VERDICTS.index(row.verdict),
+        VERDICTS.index("lost" if stands_out else row.verdict),
         ORDER.index(about(row.kind)),
         beyond,
         row.difference.value,
