@@ -10,9 +10,7 @@ from edgecomp.recipe import Augment
 from tests.small_students import sounds
 
 CLIPS, SAMPLES, RATE = 12, 3000, 4000
-AUGMENT = Augment(
-    views=5, shift_s=0.05, gain_db=6.0, noise_snr_db=[5.0, 30.0], noise_share=0.5, mix_share=0.5, speed=0.2
-)
+AUGMENT = Augment(views=5, shift_s=0.05, gain_db=6.0, noise_snr_db=[5.0, 30.0], noise_share=0.5, mix_share=0.5, speed=0.2)
 WAVES = sounds(CLIPS, SAMPLES, rate=RATE) * 0.2
 VIEWS = draw_views(CLIPS, AUGMENT, RATE, 3)
 BACKGROUND = noises(VIEWS)
@@ -127,9 +125,7 @@ def test_gain_is_an_amplitude_and_sounds_stay_within_full_scale():
 def test_a_faster_view_is_higher_and_shorter_and_stays_as_long(speed):
     time = np.arange(SAMPLES) / RATE
     tone = np.where(np.abs(time - time.mean()) < 0.2, np.sin(2 * np.pi * 400 * time), 0).astype(np.float32)
-    heard = render(np.tile(tone, (CLIPS, 1)), _plain(speed=np.full(len(VIEWS), speed)), np.array([CLIPS]), BACKGROUND)[
-        0
-    ]
+    heard = render(np.tile(tone, (CLIPS, 1)), _plain(speed=np.full(len(VIEWS), speed)), np.array([CLIPS]), BACKGROUND)[0]
     assert heard.shape == (SAMPLES,) and heard.dtype == np.float32
     strength = np.abs(np.fft.rfft(heard))
     assert strength.argmax() * RATE / SAMPLES == pytest.approx(400 * speed, abs=5)
