@@ -153,7 +153,7 @@ def quality(
                 **how,
             )
         )
-    if task.recipe.data.positive:
+    if task.recipe.data.positive and not metrics.gives_labels_only(answers):  # labels have one point, and no curve
         positive = test.labels.index(task.recipe.data.positive)
         area = metrics.auroc(answers[:, positive], test.targets == positive)
         made.append(from_estimate("auroc", area, "share", "test split; DeLong interval", **how))

@@ -76,7 +76,7 @@ class Proof:
         return [self._loss(of), *self._budget(of), *map(_alike, self.parity)]
 
     def _loss(self, of: str) -> Gate:
-        metric = "auroc" if self.task.recipe.data.positive else "accuracy"
+        metric = "auroc" if self.value("auroc", "teacher") else "accuracy"  # a teacher of labels only has no area
         loss = self.value(metric, "teacher").value - self.value(metric, of).value
         bound = min(self.task.recipe.gates.max_loss, self.target.budget.max_loss)
         where = f"{abs(loss) * 100:.1f} points {'below' if loss > 0 else 'above'} the teacher's"

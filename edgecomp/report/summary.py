@@ -45,7 +45,8 @@ def faithful(report: dict[str, Any]) -> list[str]:
     area = file["measurements"].get("auroc")
     if area is not None and area["value"] is not None:
         told.append(f"AUROC {say.value('auroc', area['value'])}{_between('auroc', area)}.")
-        told.append(f"The teacher’s: {say.value('auroc', their_area)}.")
+        if their_area is not None:
+            told.append(f"The teacher’s: {say.value('auroc', their_area)}.")
     return told
 
 
