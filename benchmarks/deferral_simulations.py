@@ -50,9 +50,11 @@ def main() -> None:
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--kind", choices=KINDS, action="append", help="of the part risk; default: all")
     ask.add_argument("--clips", type=int, action="append", help="of the part risk; default: all")
+    ask.add_argument("--people", type=int, action="append", help="of the part subjects; default: all")
     given = ask.parse_args()
     for part in given.part or PARTS:
         more = {"kinds": given.kind or KINDS, "clips": given.clips or CLIPS} if part == "risk" else {}
+        more |= {"among": given.people} if part == "subjects" and given.people else {}
         for row in PARTS[part](given.cases, given.seed, **more):
             print(json.dumps({"part": part, **row, "cases": given.cases, "seed": given.seed}), flush=True)
 
@@ -72,9 +74,9 @@ def risk(cases: int, seed: int, kinds: Sequence[str] = KINDS, clips: Sequence[in
                 yield {"kind": kind, "n": n, "base_error": base, "max_risk": MAX_RISK} | _told(found) | exact
 
 
-def subjects(cases: int, seed: int) -> Iterator[Row]:
+def subjects(cases: int, seed: int, among: Sequence[int] = tuple(people for people, _ in PEOPLE)) -> Iterator[Row]:
     """Break the risk bound with clips that come from few people, some of whom the model fails more often."""
-    for people, each in PEOPLE:
+    for people, each in ((people, each) for people, each in PEOPLE if people in among):
         for likeness in (0.0, 0.1, 0.4):
             for kind, base in (("useless", 0.105), ("informative", 0.2)):
                 random = np.random.default_rng([seed, people, each, int(100 * likeness), int(100 * base)])
