@@ -34,6 +34,9 @@ DeviceNames = Annotated[
     ),
 ]
 
+DELEGATES = ("default", "none")
+PHONES_DELEGATES = ("nnapi", "xnnpack")
+
 
 @app.command()
 def bench(
@@ -41,7 +44,12 @@ def bench(
     on: DeviceNames = ["host"],  # noqa: B006, Typer copies it
     seconds: Annotated[float, typer.Option(min=0, help="Least time of each file; MLPerf Tiny asks for 10.")] = 10.0,
     threads: Annotated[list[int], typer.Option(min=1, help="Threads of the runtime. May be repeated.")] = [1],  # noqa: B006
-    delegate: Annotated[str, typer.Option(help="default (XNNPACK), or none: LiteRT's own kernels.")] = "default",
+    delegate: Annotated[
+        str,
+        typer.Option(
+            help="default (XNNPACK), or none: LiteRT's own kernels. On a phone also nnapi, and xnnpack for ONNX Runtime."
+        ),
+    ] = "default",
     sustained: Annotated[
         float, typer.Option(min=0, help="Run for so many seconds, to see drift and throttling.")
     ] = 0.0,
@@ -79,7 +87,8 @@ def bench(
     from edgecomp.devices import Effort
     from edgecomp.results import check_results
 
-    _check_options(delegate, limit, sustained, threads)
+    _check_delegate(delegate, on)
+    _check_options(limit, sustained, threads)
     file = results or build / "results.jsonl"
     check_results(file)
     for bundle in bundles:  # what is wrong with them is said before any device is asked
@@ -141,9 +150,17 @@ class _Asked:
     build: Path
 
 
-def _check_options(delegate: str, limit: bool, sustained: float, threads: list[int]) -> None:
-    if delegate not in ("default", "none"):
-        raise InputError(f"no delegate {delegate!r}", where="--delegate", fix="allowed: default, none")
+def _check_delegate(delegate: str, on: list[str]) -> None:
+    if delegate not in (*DELEGATES, *PHONES_DELEGATES):
+        fix = f"allowed: {', '.join(DELEGATES)}; on a phone also {', '.join(PHONES_DELEGATES)}"
+        raise InputError(f"no delegate {delegate!r}", where="--delegate", fix=fix)
+    others = [place for place in on if place.partition(":")[0] != "adb"]
+    if delegate in PHONES_DELEGATES and others:
+        fix = f"measure it on a phone alone, --on adb; elsewhere: {', '.join(DELEGATES)}"
+        raise InputError(f"only a phone has the delegate {delegate!r}, not {others[0]}", where="--delegate", fix=fix)
+
+
+def _check_options(limit: bool, sustained: float, threads: list[int]) -> None:
     if limit and (sustained or 1 not in threads):
         given = f"--sustained {sustained:g}" if sustained else " ".join(f"--threads {n}" for n in threads)
         raise InputError(

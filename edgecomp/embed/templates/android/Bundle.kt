@@ -23,18 +23,20 @@ abstract class Bundle : Facts {
     protected abstract val assets: String
 
     /** Open a file of this bundle's format. */
-    protected abstract fun open(file: ByteBuffer, threads: Int): Model
+    protected abstract fun open(file: ByteBuffer, threads: Int, delegate: String): Model
 
     /**
      * Load the model: mapped into memory where it lies in the package, never copied to the Java heap.
      *
+     * delegate: "default" is XNNPACK in LiteRT and the CPU in ONNX Runtime; "none" (LiteRT's own kernels), "nnapi" and
+     *           "xnnpack" are for measuring, since they may answer otherwise than what the bundle was verified with
      * raises: [ModelError], and nothing else, where the file is missing, was changed or cannot be run here
      */
-    fun load(context: Context, threads: Int = this.threads): Model {
+    fun load(context: Context, threads: Int = this.threads, delegate: String = "default"): Model {
         reportNothing()
         val file = map(context.assets, "$assets/$modelFile")
         if (file.remaining().toLong() != modelBytes) throw ModelError("$modelFile has ${file.remaining()} bytes, not $modelBytes")
-        return opened(file, modelSha256, threads)
+        return opened(file, modelSha256, threads, delegate)
     }
 
     /**
@@ -42,22 +44,22 @@ abstract class Bundle : Facts {
      *
      * raises: [ModelError], and nothing else
      */
-    fun loadFile(place: File, sha256: String, threads: Int = this.threads): Model {
+    fun loadFile(place: File, sha256: String, threads: Int = this.threads, delegate: String = "default"): Model {
         val file = try {
             FileInputStream(place).channel.use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
         } catch (why: IOException) {
             throw ModelError("$place cannot be mapped: ${why.message}", why)
         }
-        return opened(file, sha256, threads)
+        return opened(file, sha256, threads, delegate)
     }
 
     /** Switch ONNX Runtime's telemetry off: before its first use, since it reads this then. Nothing leaves the phone. */
     fun reportNothing() = Os.setenv("ORT_DISABLE_TELEMETRY", "1", true)
 
-    private fun opened(file: ByteBuffer, sha256: String, threads: Int): Model {
+    private fun opened(file: ByteBuffer, sha256: String, threads: Int, delegate: String): Model {
         if (sha256(file) != sha256) throw ModelError("the model file was changed: its SHA-256 is not $sha256")
         try {
-            return open(file, threads)
+            return open(file, threads, delegate)
         } catch (why: ModelError) {
             throw why
         } catch (why: Exception) { // each runtime has errors of its own, with no class in common

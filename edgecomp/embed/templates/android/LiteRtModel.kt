@@ -13,14 +13,19 @@ import org.tensorflow.lite.Tensor
 import org.tensorflow.lite.TensorFlowLite
 
 /** A TFLite file in LiteRT; [file] is a mapped or direct buffer, and stays in use as long as the model. */
-internal class LiteRtModel(private val facts: Facts, file: ByteBuffer, override val threads: Int) : Model {
-    private val interpreter = Interpreter(file, Interpreter.Options().setNumThreads(threads).setUseXNNPACK(true))
+internal class LiteRtModel(
+    private val facts: Facts,
+    file: ByteBuffer,
+    override val threads: Int,
+    wanted: String,
+) : Model {
+    private val interpreter = Interpreter(file, options(threads, wanted))
     private val probabilitiesAt: Int
     private val uncertaintyAt: Int
     private val waveform = ByteBuffer.allocateDirect(4 * facts.samples).order(ByteOrder.nativeOrder())
 
     override val runtime = "LiteRT @LITERT@ (TFLite ${TensorFlowLite.runtimeVersion()})"
-    override val delegate = "xnnpack"
+    override val delegate = if (wanted == "default") "xnnpack" else wanted
 
     init {
         try {
@@ -52,6 +57,17 @@ internal class LiteRtModel(private val facts: Facts, file: ByteBuffer, override 
     }
 
     override fun close() = interpreter.close()
+
+    private companion object {
+        fun options(threads: Int, wanted: String): Interpreter.Options {
+            val cpu = Interpreter.Options().setNumThreads(threads).setUseXNNPACK(wanted == "default" || wanted == "xnnpack")
+            return when (wanted) {
+                "default", "xnnpack", "none" -> cpu
+                "nnapi" -> cpu.setUseNNAPI(true)
+                else -> throw ModelError("no delegate $wanted; LiteRT has default (xnnpack), none and nnapi here")
+            }
+        }
+    }
 
     private fun at(name: String, index: (String) -> Int): Int = try {
         index(name)

@@ -16,16 +16,27 @@ import java.nio.ByteBuffer
 import java.nio.FloatBuffer
 
 /** An ONNX file in ONNX Runtime; [file] is a mapped or direct buffer. */
-internal class OrtModel(private val facts: Facts, file: ByteBuffer, override val threads: Int) : Model {
+internal class OrtModel(
+    private val facts: Facts,
+    file: ByteBuffer,
+    override val threads: Int,
+    wanted: String,
+) : Model {
     private val environment = OrtEnvironment.getEnvironment()
     private val session = OrtSession.SessionOptions().use { options ->
         options.setIntraOpNumThreads(threads)
         options.setInterOpNumThreads(1)
+        when (wanted) {
+            "default" -> {}
+            "nnapi" -> options.addNnapi()
+            "xnnpack" -> options.addXnnpack(mapOf("intra_op_num_threads" to "$threads"))
+            else -> throw ModelError("no delegate $wanted; ONNX Runtime has default (cpu), nnapi and xnnpack here")
+        }
         environment.createSession(file, options)
     }
 
     override val runtime = "ONNX Runtime ${environment.version}"
-    override val delegate = "cpu"
+    override val delegate = if (wanted == "default") "cpu" else wanted
 
     init {
         try {

@@ -43,5 +43,5 @@ object @CLASS@ : Bundle() {
 
     override val assets = @ASSETS@
 
-    override fun open(file: ByteBuffer, threads: Int): Model = @OPENER@(this, file, threads)
+    override fun open(file: ByteBuffer, threads: Int, delegate: String): Model = @OPENER@(this, file, threads, delegate)
 }

@@ -42,5 +42,9 @@ public final class Interpreter implements AutoCloseable {
     public Options setUseXNNPACK(boolean use) {
       throw new UnsupportedOperationException("a stub");
     }
+
+    public Options setUseNNAPI(boolean use) {
+      throw new UnsupportedOperationException("a stub");
+    }
   }
 }

@@ -92,10 +92,10 @@ class BenchActivity : Activity() {
 
     private fun load(wish: Wish, folder: File): Model {
         val threads = wish.threads ?: InUse.threads
-        if (wish.model == null) return InUse.load(applicationContext, threads)
+        if (wish.model == null) return InUse.load(applicationContext, threads, wish.delegate)
         val file = File(folder, "models/${wish.model}.${File(InUse.modelFile).extension}")
         InUse.reportNothing()
-        return InUse.loadFile(file, wish.model, threads)
+        return InUse.loadFile(file, wish.model, threads, wish.delegate)
     }
 
     private fun keep(report: BenchReport, phone: PhoneFacts, out: File) {

@@ -15,7 +15,7 @@ class Wish(intent: Intent) {
     /** The folder of pushed clips, inside the app's own. */
     val clips: String = intent.getStringExtra("clips") ?: "clips"
     val threads: Int? = if (intent.hasExtra("threads")) intent.getIntExtra("threads", 0) else null
-    private val delegate: String = intent.getStringExtra("delegate") ?: "default"
+    val delegate: String = intent.getStringExtra("delegate") ?: "default"
     val effort = Effort(intent.getIntExtra("runs", 100), seconds(intent))
 
     /** Say what of it cannot be done, or null. */
@@ -24,7 +24,7 @@ class Wish(intent: Intent) {
         model != null && !SHA256.matches(model) -> "model is $model; it must be a SHA-256 in small hex digits"
         !FOLDER.matches(clips) -> "clips is $clips; it must be the name of a folder"
         threads != null && threads !in 1..MOST_THREADS -> "$threads threads; from 1 to $MOST_THREADS are allowed"
-        delegate != "default" -> "delegate $delegate; this app has only the default one"
+        delegate !in DELEGATES -> "delegate $delegate; allowed are ${DELEGATES.joinToString()}"
         effort.runs !in 1..MOST_RUNS -> "${effort.runs} runs; from 1 to $MOST_RUNS are allowed"
         effort.seconds !in 0.0..MOST_SECONDS -> "${effort.seconds} seconds; at most $MOST_SECONDS are allowed"
         else -> null
@@ -33,6 +33,7 @@ class Wish(intent: Intent) {
     private companion object {
         val SHA256 = Regex("[0-9a-f]{64}")
         val FOLDER = Regex("[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+        val DELEGATES = listOf("default", "none", "nnapi", "xnnpack")
         const val MOST_THREADS = 16
         const val MOST_RUNS = 100_000
         const val MOST_SECONDS = 7_200.0

@@ -6,7 +6,7 @@ interface Model : AutoCloseable {
     /** The runtime and its version, such as "LiteRT 2.3.0". */
     val runtime: String
 
-    /** What computes: "xnnpack" or "cpu". */
+    /** What computes: "xnnpack" or "cpu", or what a benchmark asked for instead: "none" or "nnapi". */
     val delegate: String
     val threads: Int
 
