@@ -106,12 +106,8 @@ class Lesson:
             arrays = {name: kept[name] for name in kept.files}
         low, step = float(arrays.pop("low")), float(arrays.pop("step"))
         counts = (int(count) for count in arrays.pop("counts"))
-        return Lesson(
-            {name: torch.from_numpy(one).to(device) for name, one in arrays.items()},
-            low,
-            step,
-            *counts,
-        )
+        tensors = {name: torch.from_numpy(one).to(device) for name, one in arrays.items()}
+        return Lesson(tensors, low, step, *counts)
 
     def normal(self, coded: Any) -> Any:
         """Return frames as the student meets them."""
@@ -140,8 +136,7 @@ class Stack:
         states = [dict(body.named_parameters()) | dict(body.named_buffers()) for body in bodies]
         kept = {name: torch.stack([state[name].detach() for state in states]).to(device) for name in states[0]}
         self.buffers = {name: value for name, value in kept.items() if "running" in name}
-        trained = dict(bodies[0].named_parameters())
-        self.weights = {name: kept[name].requires_grad_() for name in trained}
+        self.weights = {name: kept[name].requires_grad_() for name, _ in bodies[0].named_parameters()}
         self.students = len(bodies)
 
     def __call__(self, features: Any, train: bool) -> Any:

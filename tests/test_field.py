@@ -114,3 +114,12 @@ def test_no_results_at_all_are_said(tmp_path):
     with pytest.raises(InputError, match="there are no results in it") as caught:
         field.read_all([tmp_path / "empty.jsonl"])
     assert "edgecomp bench" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("delegate", "told"), [("default", "onnx"), ("none", "onnx, without XNNPACK"), ("nnapi", "onnx, nnapi")]
+)
+def test_a_line_of_the_parity_matrix_names_the_delegate_that_computed(delegate, told):
+    rows = [replace(ONE, name="agreement", form="onnx", delegate=delegate)]
+    (line,) = field_parity.matrix(rows)["lines"]
+    assert line["format"] == told

@@ -36,6 +36,7 @@ DeviceNames = Annotated[
 
 DELEGATES = ("default", "none")
 PHONES_DELEGATES = ("nnapi", "xnnpack")
+"""What computes, as --delegate names it: everywhere, and only where the app measures."""
 
 
 @app.command()

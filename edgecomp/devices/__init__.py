@@ -40,7 +40,8 @@ class Effort:
     windows:     least number of windows, whose medians are compared
     processes:   fresh processes that share them, where the device can start some; one where the run is sustained
     threads:     of the runtime
-    delegate:    "default" is XNNPACK in LiteRT and the CPU provider in ONNX Runtime; "none" is LiteRT's own kernels
+    delegate:    "default" is XNNPACK in LiteRT and the CPU provider in ONNX Runtime; "none" is LiteRT's own kernels;
+                 phones also have "nnapi", and "xnnpack" in ONNX Runtime
     sustained_s: instead of seconds: run one window a second for so long, to see drift and throttling
     """
 

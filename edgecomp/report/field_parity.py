@@ -78,7 +78,7 @@ def _line(key: Key, found: Mapping[str, Result]) -> dict[str, Any]:
     mean = found.get("mean_difference")
     is_int8 = mean is not None and mean.bound is not None
     told = f"{'float student' if form == 'torch' else form}{', int8' if is_int8 else ''}"
-    told += "" if delegate == "default" else ", without XNNPACK"
+    told += {"default": "", "none": ", without XNNPACK"}.get(delegate, f", {delegate}")
     verdicts = [found[name].within() for name in JUDGED if name in found and found[name].within() is not None]
     return {
         "device": device,
